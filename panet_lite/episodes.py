@@ -1,0 +1,248 @@
+"""Episodes: small segmentation tasks drawn from a data set (paper Sec. 3.1; chapter 1)."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .datasets import VOID, SegmentationDataset
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Where the paper's experiments and common sense differ, in the data and in the counting."""
+
+    least: float  # an object must cover this share of the image
+    support_void_is_background: bool
+    query_way_per_run: bool  # or drawn for every episode
+    test_split: dict[str, str]  # of each data set
+    count_absent: bool  # count false positives of classes that the query does not show
+    merge_for_binary: bool  # merge the classes to one foreground before counting binary-IoU
+
+
+PRESETS = {
+    # the authors' behaviour, which the published tables rest on
+    "paper": Preset(0.0, True, True, {"pascal": "trainaug", "tabletop": "train"}, False, False),
+    # what later work uses: 2 * 32 * 32 pixels at 473 x 473
+    "standard": Preset(2048 / 473**2, False, False, {"pascal": "val", "tabletop": "val"}, True, True),
+}
+
+
+def preset_named(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """B few-shot tasks of one shape: W ways, K shots, Q queries (Sec. 3.1).
+
+    Images are RGB in 0..1; label maps hold 0 for background, 1..W for the episode's classes, 255 for
+    "says nothing". Dense masks, scribbles, boxes and brush strokes are all label maps.
+    """
+
+    support_images: Tensor  # (B, W, K, 3, H, W')
+    support_labels: Tensor  # (B, W, K, H, W')
+    query_images: Tensor  # (B, Q, 3, H, W')
+    query_labels: Tensor  # (B, Q, H, W')
+    classes: Tensor  # (B, W): the data set's label behind each way
+
+    def __post_init__(self):
+        for images, labels, name in (
+            (self.support_images, self.support_labels, "support"),
+            (self.query_images, self.query_labels, "query"),
+        ):
+            if images.shape[:-3] != labels.shape[:-2] or images.shape[-2:] != labels.shape[-2:]:
+                raise ValueError(
+                    f"The {name} images {tuple(images.shape)} and label maps {tuple(labels.shape)} do not "
+                    "belong together: a label map has its image's height and width, and there is one for each."
+                )
+
+    @property
+    def ways(self) -> int:
+        return self.support_images.shape[1]
+
+    @property
+    def shots(self) -> int:
+        return self.support_images.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def to(self, device: str | torch.device) -> "Episode":
+        return Episode(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @staticmethod
+    def cat(episodes: Sequence["Episode"]) -> "Episode":
+        """Several episodes of one shape as one batch."""
+        return Episode(*(torch.cat([getattr(e, f.name) for e in episodes]) for f in fields(Episode)))
+
+
+class Draw(NamedTuple):
+    """Which classes and images an episode is made of: labels (W,), image indices (W, K) and (Q,)."""
+
+    classes: np.ndarray
+    supports: np.ndarray
+    queries: np.ndarray
+
+
+class EpisodeSampler:
+    """Draws episodes from the images of `classes` (Sec. 3.1): an endless, repeatable sequence.
+
+    Episode i is a function of (seed, i) alone, so any of them can be drawn at any time, in any process.
+    classes: labels of the data set. exclude: labels whose images are left out altogether, such as the
+    test classes in training. flip: mirror each image with probability 1/2 (Sec. 4.1, training).
+    Errors: ValueError where there are too few classes or images for the ways and shots.
+    """
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        classes: Iterable[int],
+        ways: int = 1,
+        shots: int = 1,
+        queries: int = 1,
+        seed: int = 0,
+        preset: str = "standard",
+        exclude: Iterable[int] = (),
+        flip: bool = False,
+    ):
+        self.dataset, self.ways, self.shots, self.queries = dataset, ways, shots, queries
+        self.seed, self.preset, self.flip = seed, preset_named(preset), flip
+        if min(ways, shots, queries) < 1:
+            raise ValueError(
+                f"An episode needs at least 1 way, 1 shot and 1 query, not {ways}, {shots}, {queries}."
+            )
+        allowed = dataset.coverage[:, list(exclude)].sum(1) == 0
+        pools = {c: dataset.images_of(c, self.preset.least) for c in classes}
+        pools = {c: pool[allowed[pool]] for c, pool in pools.items()}
+        self.pools = {c: pool for c, pool in pools.items() if len(pool) >= shots + queries}
+        self.missing = tuple(c for c in pools if c not in self.pools)
+        names = ", ".join(f"{dataset.classes[c - 1]} ({len(pools[c])})" for c in self.missing)
+        few = f" Classes with fewer than {shots + queries} images: {names}." if names else ""
+        if len(self.pools) < ways:
+            raise ValueError(
+                f"{ways} ways of {shots} shots and {queries} queries cannot be drawn: {len(self.pools)} of "
+                f"{len(pools)} classes have images enough in {dataset!r}.{few}"
+            )
+        if few:
+            warnings.warn(f"Left out of the episodes.{few}", stacklevel=2)
+        self.run_ways = np.random.default_rng(seed).integers(ways, size=queries)
+
+    def draw(self, index: int) -> Draw:
+        """Classes and images of episode `index`; no image appears twice in an episode."""
+        rng = np.random.default_rng([self.seed, index])
+        classes = rng.choice(list(self.pools), self.ways, replace=False)
+        query_ways = (
+            self.run_ways if self.preset.query_way_per_run else rng.integers(self.ways, size=self.queries)
+        )
+        used, supports, queries = [], [], []
+        for way, label in enumerate(classes):
+            wanted = self.shots + (query_ways == way).sum()
+            pool = np.setdiff1d(self.pools[label], used)
+            if len(pool) < wanted:
+                raise ValueError(
+                    f"Episode {index} wants {wanted} more images of {self.dataset.classes[label - 1]}, but only "
+                    f"{len(pool)} are left that it does not show already: use fewer ways or shots."
+                )
+            chosen = rng.choice(pool, wanted, replace=False)
+            used.extend(chosen)
+            supports.append(chosen[: self.shots])
+            queries.extend(chosen[self.shots :])
+        return Draw(classes, np.stack(supports), np.array(queries))
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index` with its pixels, B = 1."""
+        return self.load(self.draw(index), np.random.default_rng([self.seed, index, 1]))
+
+    def batch(self, indices: Iterable[int]) -> Episode:
+        """Several episodes as one; their images must have one size."""
+        return Episode.cat([self.episode(i) for i in indices])
+
+    def load(self, draw: Draw, rng: np.random.Generator | None = None) -> Episode:
+        """Read the pixels of a draw; `rng` decides the flips."""
+        pairs = [self.pair(i, self.support_map, draw.classes, rng) for i in draw.supports.ravel()]
+        pairs += [self.pair(i, self.query_map, draw.classes, rng) for i in draw.queries]
+        if len({image.shape for image, _ in pairs}) > 1:
+            raise ValueError(
+                f"The images of an episode have different sizes in {self.dataset!r}: give the data set a size, as in size=417."
+            )
+        images, labels = (torch.stack(list(items)) for items in zip(*pairs))
+        supports = draw.supports.size
+        return Episode(
+            images[:supports].unflatten(0, draw.supports.shape)[None],
+            labels[:supports].unflatten(0, draw.supports.shape)[None],
+            images[None, supports:],
+            labels[None, supports:],
+            torch.from_numpy(draw.classes)[None],
+        )
+
+    def pair(
+        self, index: int, relabel, classes: np.ndarray, rng: np.random.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """One image in 0..1 and its label map in the episode's labels, perhaps mirrored."""
+        image = self.dataset.image(index).float() / 255
+        labels = relabel(self.dataset.label_map(index), classes)
+        mirror = self.flip and rng is not None and rng.random() < 0.5
+        return (image.flip(-1), labels.flip(-1)) if mirror else (image, labels)
+
+    def support_map(self, labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
+        """A support image's label map in the episode's labels."""
+        labels = episode_labels(labels, classes)
+        return torch.where(labels == VOID, 0, labels) if self.preset.support_void_is_background else labels
+
+    def query_map(self, labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
+        """A query image's label map in the episode's labels."""
+        return episode_labels(labels, classes)
+
+
+def episode_labels(labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
+    """The data set's labels (H, W) to the episode's: classes[0] becomes 1, and so on, others 0."""
+    table = torch.zeros(256, dtype=torch.uint8)
+    table[VOID] = VOID
+    for way, label in enumerate(classes):
+        table[int(label)] = way + 1
+    return table[labels.long()]
+
+
+def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Sequence[Tensor]) -> Episode:
+    """An episode from your own pictures: `supports[way][shot]` = (image, label map), and the queries.
+
+    Images: (3, H, W'), uint8 or floats in 0..1, all of one size. Label maps: (H, W') with 0, 255 and
+    the number of the way, 1..W. The query's truth is unknown: its label map is all 255. A label map
+    without a pixel of its own way is allowed, with a warning: its prototype is zero.
+    """
+    ways = len(supports)
+    for way, shots in enumerate(supports, start=1):
+        for shot, (image, labels) in enumerate(shots, start=1):
+            where = f"The label map of way {way}, shot {shot}"
+            if image.shape[-2:] != labels.shape:
+                raise ValueError(
+                    f"{where} is {tuple(labels.shape)}, its image {tuple(image.shape[-2:])}: make them one size."
+                )
+            values = set(labels.unique().tolist())
+            if wrong := sorted(values - {0, VOID, *range(1, ways + 1)}):
+                raise ValueError(f"{where} holds {wrong[0]}, which is no class: use 0, 1..{ways} and {VOID}.")
+            if way not in values:
+                warnings.warn(
+                    f"{where} has no pixel of class {way}: it adds nothing to the prototype.", stacklevel=2
+                )
+    images = [[image for image, _ in shots] for shots in supports]
+    pictures = [*(image for shots in images for image in shots), *queries]
+    if len({tuple(p.shape) for p in pictures}) > 1 or len({len(shots) for shots in images}) > 1:
+        raise ValueError(
+            "All images of an episode must be of one size, and all ways must have the same number of shots."
+        )
+    support, query = (
+        torch.stack([torch.stack(shots) for shots in images])[None],
+        torch.stack(list(queries))[None],
+    )
+    labels = torch.stack([torch.stack([m for _, m in shots]) for shots in supports])[None]
+    unit = [x.float() / 255 if x.dtype == torch.uint8 else x for x in (support, query)]
+    unknown = torch.full((1, len(queries), *query.shape[-2:]), VOID, dtype=torch.uint8)
+    return Episode(unit[0], labels.to(torch.uint8), unit[1], unknown, torch.arange(1, ways + 1)[None])
