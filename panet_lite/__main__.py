@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .backbones import VGG16, vgg16
+from .backbones import vgg16
 from .datasets import DATASETS, SegmentationDataset, write_atomically
 from .episodes import PRESETS, EpisodeSampler
 from .evaluation import Result, evaluate

@@ -96,7 +96,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         reason = f"is truncated or no safetensors file ({error})"
     except Exception as error:  # torch.load raises many kinds for what is one mistake
-        reason = f"is truncated or no file of plain tensors; pickles with code are not opened ({type(error).__name__})"
+        kind = type(error).__name__
+        reason = f"is truncated or no file of plain tensors; pickles with code are not opened ({kind})"
     raise ValueError(f"The checkpoint {path} {reason}. Copy or download it again.")
 
 
@@ -107,7 +108,7 @@ def load_weights(backbone: nn.Module, state: dict[str, Tensor], name: str) -> No
     for key in own:
         if key not in state:
             raise ValueError(
-                f"{name} is of another architecture: {key} is missing. Build the backbone it was trained with."
+                f"{name} is of another architecture: {key} is missing. Build the backbone it belongs to."
             )
         if state[key].shape != own[key].shape:
             raise ValueError(
@@ -116,7 +117,7 @@ def load_weights(backbone: nn.Module, state: dict[str, Tensor], name: str) -> No
             )
     if extra := sorted(set(state) - set(own)):
         raise ValueError(
-            f"{name} is of another architecture: it also holds {extra[0]}. Build the backbone it was trained with."
+            f"{name} is of another architecture: it also holds {extra[0]}. Build the backbone it belongs to."
         )
     backbone.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
 

@@ -235,7 +235,7 @@ class Pascal(SegmentationDataset):
         root = root or os.environ.get("PANET_VOC_ROOT")
         if root is None:
             raise FileNotFoundError(
-                "PASCAL VOC is not part of the book: set PANET_VOC_ROOT to the folder that holds VOC2012/."
+                "PASCAL VOC does not come with the book: set PANET_VOC_ROOT to the folder of VOC2012/."
             )
         root = Path(root).expanduser() / "VOC2012"
         lists = root / "ImageSets" / "Segmentation"

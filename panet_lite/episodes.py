@@ -116,7 +116,7 @@ class EpisodeSampler:
         self.seed, self.preset, self.flip = seed, preset_named(preset), flip
         if min(ways, shots, queries) < 1:
             raise ValueError(
-                f"An episode needs at least 1 way, 1 shot and 1 query, not {ways}, {shots}, {queries}."
+                f"An episode needs 1 way, 1 shot, 1 query at least, not {ways}, {shots}, {queries}."
             )
         allowed = dataset.coverage[:, list(exclude)].sum(1) == 0
         pools = {c: dataset.images_of(c, self.preset.least) for c in classes}
@@ -223,7 +223,8 @@ def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Se
             where = f"The label map of way {way}, shot {shot}"
             if image.shape[-2:] != labels.shape:
                 raise ValueError(
-                    f"{where} is {tuple(labels.shape)}, its image {tuple(image.shape[-2:])}: make them one size."
+                    f"{where} is {tuple(labels.shape)}, its image {tuple(image.shape[-2:])}: "
+                    "make them one size."
                 )
             values = set(labels.unique().tolist())
             if wrong := sorted(values - {0, VOID, *range(1, ways + 1)}):

@@ -1,5 +1,6 @@
 """Evaluation: mean-IoU and binary-IoU over 5 runs of 1,000 episodes (paper Sec. 4.1-4.2; chapter 7)."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -31,6 +32,13 @@ def divide(counts: np.ndarray) -> np.ndarray:
     """IoU from (..., 3) TP, FP, FN: TP / (TP + FP + FN); NaN where there is nothing to count."""
     total = counts.sum(-1)
     return np.where(total > 0, counts[..., 0] / np.maximum(total, 1), np.nan)
+
+
+def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The mean of what was counted: a class that a short run never draws (NaN) is left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice")  # NaN is the right answer there
+        return np.nanmean(values, axis=axis)
 
 
 def true_false(confusions: np.ndarray) -> np.ndarray:
@@ -73,17 +81,17 @@ class Result:
     @property
     def class_iou(self) -> np.ndarray:
         """(T,): IoU of each class, mean over runs."""
-        return self.run_class_iou.mean(0)
+        return mean(self.run_class_iou, 0)
 
     @property
     def mean_iou(self) -> float:
         """The number of Table 1: mean over classes, then over runs."""
-        return float(self.run_class_iou.mean(1).mean())
+        return float(mean(mean(self.run_class_iou, 1)))
 
     @property
     def mean_iou_std(self) -> float:
         """Its standard deviation over runs (population)."""
-        return float(self.run_class_iou.mean(1).std())
+        return float(mean(self.run_class_iou, 1).std())
 
     def binary_counts(self) -> np.ndarray:
         """(R, E, 2, 3): TP, FP, FN of background and foreground."""
@@ -116,7 +124,7 @@ class Result:
         table = np.einsum("rewt,rewk->retk", ways, counts).reshape(-1, len(self.test_classes) * 3)
         rng = np.random.default_rng(seed)
         weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=resamples)
-        iou = np.nanmean(divide((weights @ table).reshape(resamples, -1, 3)), axis=1)
+        iou = mean(divide((weights @ table).reshape(resamples, -1, 3)), 1)
         return tuple(float(q) for q in np.quantile(iou, [(1 - level) / 2, (1 + level) / 2]))
 
     def summary(self) -> dict:

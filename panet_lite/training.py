@@ -1,10 +1,9 @@
 """Training: pre-train the backbone, then Algorithm 1 over episodes (paper Alg. 1, Sec. 4.1; chapter 6)."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -65,6 +64,16 @@ def stop_if_not_finite(losses: Tensor, where: str) -> None:
         raise ValueError(f"The loss is not finite {where}: lower the learning rate or look at those images.")
 
 
+def reduced_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for the backbone where the chip multiplies it faster; the head stays in float32.
+
+    Twice as fast on a CPU with avx512_bf16 or AMX; elsewhere the context does nothing.
+    """
+    chip = getattr(torch.cpu, "get_capabilities", dict)()
+    gains = device.type == "cuda" or any(chip.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=gains)
+
+
 def augmentation(recipe: PretrainRecipe, size: tuple[int, int]) -> v2.Transform:
     return v2.Compose([
         v2.RandomResizedCrop(size, scale=recipe.scale, antialias=True),
@@ -82,7 +91,8 @@ def training_batches(
     indices = torch.from_numpy(clean.nonzero()[0])
     if len(indices) < recipe.batch:
         raise ValueError(
-            f"Only {len(indices)} images of {dataset!r} show no class of fold {fold}; a batch wants {recipe.batch}."
+            f"Only {len(indices)} images of {dataset!r} show no class of fold {fold}: "
+            f"a batch wants {recipe.batch}."
         )
     pictures = {int(i): (dataset.image(i), episode_labels(dataset.label_map(i), base)) for i in indices}
     transform = augmentation(recipe, next(iter(pictures.values()))[1].shape)
@@ -116,10 +126,11 @@ def pretrain(
         optimizer, recipe.learning_rate, total_steps=recipe.iterations
     )
     batches, losses, started = training_batches(dataset, fold, recipe), [], time.perf_counter()
-    backbone.train()
+    backbone.train().to(memory_format=torch.channels_last)
     for step in range(1, recipe.iterations + 1):
         images, target = (x.to(device) for x in next(batches))
-        features = backbone(backbone.preprocess(images.float() / 255))
+        with reduced_precision(device):
+            features = backbone(backbone.preprocess(images.float() / 255))
         loss = segmentation_loss(match(features[None], prototypes), target[None])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -149,10 +160,11 @@ def train(model: PANet, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[
     )
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, gamma=0.1)
     losses, started, batch = [], time.perf_counter(), recipe.episodes_per_step
-    model.train()
+    model.train().to(memory_format=torch.channels_last)
     for step in range(1, recipe.iterations + 1):
         episode = sampler.batch(range((step - 1) * batch, step * batch)).to(device)
-        segmentation, alignment = model(episode).losses(episode)
+        with reduced_precision(device):
+            segmentation, alignment = model(episode).losses(episode)
         optimizer.zero_grad(set_to_none=True)
         (segmentation + recipe.lambda_par * alignment).backward()
         optimizer.step()
