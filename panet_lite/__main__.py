@@ -15,16 +15,16 @@ from .datasets import DATASETS, SegmentationDataset, write_atomically
 from .episodes import PRESETS, EpisodeSampler
 from .evaluation import Result, evaluate
 from .model import PANet
-from .training import LAPTOP, PAPER, PretrainRecipe, base_classes, pretrain, save_checkpoint, train
+from .training import LAPTOP, PAPER, PretrainRecipe, Recipe, base_classes, pretrain, save_checkpoint, train
 
 
 def arguments() -> argparse.ArgumentParser:
+    """The options of `train` and `evaluate`."""
     parser = argparse.ArgumentParser(prog="python -m panet_lite", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--dataset", choices=DATASETS, default="tabletop")
     common.add_argument("--fold", type=int, default=0, help="0..3; fold i is the paper's split-(i + 1)")
-    common.add_argument("--classes", nargs="+", metavar="NAME", help="test only these classes of the fold")
     common.add_argument(
         "--size", type=int, help="side of the square input (default: tabletop its own, pascal 417)"
     )
@@ -49,6 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "evaluate", parents=[common], help="mean-IoU and binary-IoU over runs of episodes"
     )
+    command.add_argument("--classes", nargs="+", metavar="NAME", help="test only these classes of the fold")
     command.add_argument("--split", help="list of images to test on (default: the preset's)")
     command.add_argument("--ways", type=int, default=1)
     command.add_argument("--shots", type=int, nargs="+", default=[1, 5])
@@ -59,17 +60,23 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def device_named(name: str) -> torch.device:
+    """The device; a ValueError says what to do where this machine has none of that name."""
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("There is no CUDA device here (or this torch is a CPU build): use --device cpu.")
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"There is no device {name!r} here: use --device cpu.") from error
 
 
 def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
+    """The data set and the size of its images that the command line names."""
     size = {"size": args.size} if args.size else {}
     return DATASETS[args.dataset](split, **size)
 
 
 def versions() -> dict:
+    """What a number depends on beside the code."""
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -77,57 +84,51 @@ def versions() -> dict:
     }
 
 
-def run_training(args: argparse.Namespace) -> None:
-    device = device_named(args.device)
-    dataset = open_dataset(args, "trainaug" if args.dataset == "pascal" else "train")
+def recipes(args: argparse.Namespace) -> tuple[PretrainRecipe, Recipe]:
+    """What the command line asks for: pre-training and Algorithm 1."""
+    first = replace(PretrainRecipe(), seed=args.seed)
     recipe = replace(LAPTOP if args.recipe == "laptop" else PAPER, seed=args.seed)
+    if args.pretrain is not None:
+        first = replace(first, iterations=args.pretrain)
     if args.iterations is not None:
         recipe = replace(recipe, iterations=args.iterations)
     if args.lambda_par is not None:
         recipe = replace(recipe, lambda_par=args.lambda_par)
-    first = replace(PretrainRecipe(), seed=args.seed)
-    if args.pretrain is not None:
-        first = replace(first, iterations=args.pretrain)
+    return first, recipe
+
+
+def run_training(args: argparse.Namespace) -> None:
+    """Pre-train unless weights are given, train on episodes, write checkpoints and log to --out."""
+    device, (first, recipe) = device_named(args.device), recipes(args)
+    dataset = open_dataset(args, "trainaug" if args.dataset == "pascal" else "train")
+    exclude = () if args.keep_unseen else dataset.fold(args.fold)
+    shape = (recipe.ways, recipe.shots, 1, args.seed, args.preset, exclude)
+    sampler = EpisodeSampler(dataset, base_classes(dataset, args.fold), *shape, flip=True)
     about = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "episodes": asdict(recipe), **versions()}
-    torch.manual_seed(args.seed)
     if args.weights is None:
         about["pretrain"] = asdict(first)
-        backbone = vgg16(width=args.width, batch_norm=True).to(device)
-    else:
-        backbone = vgg16(args.weights, args.width).to(device)
     log: list[dict] = []
 
     def note(entry: dict) -> None:
         log.append(entry)
         print(json.dumps(entry), flush=True)
-        write_atomically(
-            args.out / "log.json", lambda path: path.write_text(json.dumps({**about, "log": log}, indent=1))
-        )
+        text = json.dumps({**about, "log": log}, indent=1)
+        write_atomically(args.out / "log.json", lambda path: path.write_text(text))
 
+    torch.manual_seed(args.seed)
+    backbone = vgg16(args.weights, args.width, batch_norm=args.weights is None).to(device)
     note({"phase": "start", "parameters": sum(p.numel() for p in backbone.parameters())})
     if args.weights is None:
         pretrain(backbone, dataset, args.fold, first, note)
         backbone = backbone.folded()
         save_checkpoint(args.out / "pretrained.safetensors", backbone, about)
-    exclude = () if args.keep_unseen else dataset.fold(args.fold)
-    sampler = EpisodeSampler(
-        dataset,
-        base_classes(dataset, args.fold),
-        recipe.ways,
-        recipe.shots,
-        1,
-        args.seed,
-        args.preset,
-        exclude,
-        flip=True,
-    )
-    model = PANet(backbone)
-    train(model, sampler, recipe, note)
-    save_checkpoint(args.out / "checkpoint.safetensors", model.backbone, about)
+    train(PANet(backbone), sampler, recipe, note)
+    save_checkpoint(args.out / "checkpoint.safetensors", backbone, about)
     print(f"Wrote {args.out / 'checkpoint.safetensors'}")
 
 
 def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
+    """The numbers of one shape of episodes, in a line."""
     low, high = result.interval()
     classes = ", ".join(
         f"{dataset.classes[c - 1]} {100 * v:.1f}" for c, v in zip(result.test_classes, result.class_iou)
@@ -139,10 +140,16 @@ def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
 
 
 def run_evaluation(args: argparse.Namespace) -> None:
+    """Score the test classes of the fold, print the numbers and write them to --out."""
     device = device_named(args.device)
     dataset = open_dataset(args, args.split or PRESETS[args.preset].test_split[args.dataset])
     model = PANet(vgg16(args.weights, args.width)).to(device)
     classes = dataset.labels_of(args.classes) if args.classes else None
+    if other := sorted(set(classes or ()) - set(dataset.fold(args.fold))):
+        raise ValueError(
+            f"{dataset.classes[other[0] - 1]!r} is no class of fold {args.fold}: choose from "
+            f"{', '.join(dataset.classes[c - 1] for c in dataset.fold(args.fold))}."
+        )
     numbers = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "dataset": repr(dataset), **versions()}
     for shots in args.shots:
         result = evaluate(
@@ -164,6 +171,7 @@ def run_evaluation(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run a command; a mistake of the user's is one line on stderr and exit code 1."""
     args = arguments().parse_args(argv)
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
     try:

@@ -51,6 +51,7 @@ class VGG16(nn.Module):
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (N, 3, H, W) to features (N, C, h, w)."""
         return self.features(images)
 
     def folded(self) -> "VGG16":
@@ -69,10 +70,20 @@ class VGG16(nn.Module):
 
 
 def imagenet_state() -> dict[str, Tensor]:
-    """torchvision's ImageNet weights of VGG-16, downloaded and checked by torchvision's own loader."""
+    """torchvision's ImageNet weights of VGG-16, downloaded and checked by torchvision's own loader.
+
+    Errors: ValueError where the download fails, or an earlier one was cut short (it is checked once).
+    """
     from torchvision.models import VGG16_Weights
 
-    state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+    weights = VGG16_Weights.IMAGENET1K_V1
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True)
+    except Exception as error:  # no network, no space, a spoilt file: each has its own kind
+        raise ValueError(
+            f"The ImageNet weights cannot be had from {weights.url} by way of {torch.hub.get_dir()}/checkpoints "
+            f"({type(error).__name__}: {error}): delete what is there and try again with a network."
+        ) from error
     return {name: value for name, value in state.items() if name.startswith("features.")}
 
 
@@ -92,7 +103,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return state["state_dict"] if "state_dict" in state else state
+        state = state.get("state_dict", state)
+        if all(isinstance(value, Tensor) for value in state.values()):
+            return state
+        reason = "holds other things than tensors"
     except SafetensorError as error:
         reason = f"is truncated or no safetensors file ({error})"
     except Exception as error:  # torch.load raises many kinds for what is one mistake

@@ -4,9 +4,10 @@ One reader serves every data set: Tabletop-5i, which comes with the book, and PA
 PASCAL VOC 2012. A data set knows its images, classes and folds; it knows nothing of episodes.
 """
 
+import contextlib
 import hashlib
 import os
-import tempfile
+import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +38,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
     Any error leaves the old file as it was, removes what was half-written, and names `path`.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
@@ -51,7 +49,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
             "space or choose a folder you may write to."
         ) from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -134,14 +132,13 @@ def cached_class_areas(images: list[Path], masks: list[Path], classes: int) -> n
         status = path.stat()
         key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
     cache = user_cache_path("panet_lite") / f"areas-{key.hexdigest()[:32]}.npy"
-    try:
-        return np.load(cache)
-    except (OSError, ValueError, EOFError):  # not there yet, or spoilt
-        areas = class_areas(images, masks, classes)
-    try:
+    with contextlib.suppress(Exception):  # not there yet, or spoilt in whatever way
+        areas = np.load(cache)
+        if areas.shape == (len(masks), 256):
+            return areas
+    areas = class_areas(images, masks, classes)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
         write_atomically(cache, lambda path: np.save(path, areas))
-    except OSError:
-        pass  # a cache that cannot be written costs time, nothing else
     return areas
 
 

@@ -33,6 +33,7 @@ PRESETS = {
 
 
 def preset_named(name: str) -> Preset:
+    """The preset of that name; a ValueError lists the names."""
     if name not in PRESETS:
         raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
@@ -65,16 +66,19 @@ class Episode:
 
     @property
     def ways(self) -> int:
+        """W, the number of classes."""
         return self.support_images.shape[1]
 
     @property
     def shots(self) -> int:
+        """K, the number of annotated images of each class."""
         return self.support_images.shape[2]
 
     def __len__(self) -> int:
         return len(self.classes)
 
     def to(self, device: str | torch.device) -> "Episode":
+        """The same tasks on another device."""
         return Episode(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     @staticmethod
@@ -115,9 +119,7 @@ class EpisodeSampler:
         self.dataset, self.ways, self.shots, self.queries = dataset, ways, shots, queries
         self.seed, self.preset, self.flip = seed, preset_named(preset), flip
         if min(ways, shots, queries) < 1:
-            raise ValueError(
-                f"An episode needs 1 way, 1 shot, 1 query at least, not {ways}, {shots}, {queries}."
-            )
+            raise ValueError(f"An episode needs a way, a shot and a query, not {ways}, {shots}, {queries}.")
         allowed = dataset.coverage[:, list(exclude)].sum(1) == 0
         pools = {c: dataset.images_of(c, self.preset.least) for c in classes}
         pools = {c: pool[allowed[pool]] for c, pool in pools.items()}
@@ -236,14 +238,12 @@ def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Se
     images = [[image for image, _ in shots] for shots in supports]
     pictures = [*(image for shots in images for image in shots), *queries]
     if len({tuple(p.shape) for p in pictures}) > 1 or len({len(shots) for shots in images}) > 1:
-        raise ValueError(
-            "All images of an episode must be of one size, and all ways must have the same number of shots."
-        )
-    support, query = (
-        torch.stack([torch.stack(shots) for shots in images])[None],
-        torch.stack(list(queries))[None],
-    )
+        raise ValueError("All images must be of one size, and all ways must have the same number of shots.")
+    if pictures[0].shape[0] != 3:
+        raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(pictures[0].shape)}.")
+    support = torch.stack([torch.stack(shots) for shots in images])[None]
+    query = torch.stack(list(queries))[None]
     labels = torch.stack([torch.stack([m for _, m in shots]) for shots in supports])[None]
-    unit = [x.float() / 255 if x.dtype == torch.uint8 else x for x in (support, query)]
+    unit = [x if x.is_floating_point() else x.float() / 255 for x in (support, query)]
     unknown = torch.full((1, len(queries), *query.shape[-2:]), VOID, dtype=torch.uint8)
     return Episode(unit[0], labels.to(torch.uint8), unit[1], unknown, torch.arange(1, ways + 1)[None])

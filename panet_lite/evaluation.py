@@ -115,6 +115,7 @@ class Result:
 
     @property
     def binary_iou_std(self) -> float:
+        """Its standard deviation over runs (population)."""
         return float(divide(self.binary_counts().sum(1)).mean(1).std())
 
     def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -132,7 +133,9 @@ class Result:
         return {
             "mean_iou": self.mean_iou, "mean_iou_std": self.mean_iou_std, "interval_95": self.interval(),
             "binary_iou": self.binary_iou, "binary_iou_std": self.binary_iou_std,
-            "class_iou": {str(c): float(v) for c, v in zip(self.test_classes, self.class_iou)},
+            "class_iou": {
+                str(c): None if np.isnan(v) else float(v) for c, v in zip(self.test_classes, self.class_iou)
+            },
             "runs": self.confusions.shape[0], "episodes": self.confusions.shape[1], "preset": self.preset,
         }  # fmt: skip
 
@@ -149,8 +152,10 @@ class FeatureBank:
         device, order, features = next(model.parameters()).device, list(self.position), []
         model.eval()
         with torch.inference_mode():
-            for start in tqdm(range(0, len(order), batch), desc="features", leave=False):
+            for start in tqdm(range(0, len(order), batch), desc="features", leave=False, disable=None):
                 pictures = [dataset.image(i) for i in order[start : start + batch]]
+                if len({picture.shape for picture in pictures}) > 1:
+                    raise ValueError(f"Images of different sizes in {dataset!r}: give it one, size=417.")
                 features.append(model.embed(torch.stack(pictures).to(device).float() / 255))
         self.features = torch.cat(features)  # (N, C, h, w)
         self.labels = [dataset.label_map(i) for i in order]
@@ -160,22 +165,21 @@ class FeatureBank:
         rows = [self.position[int(i)] for i in images.ravel()]
         return self.features[rows].unflatten(0, images.shape)
 
+    def label_map(self, image: int) -> Tensor:
+        """The data set's label map of an image, uint8 (H, W)."""
+        return self.labels[self.position[int(image)]]
+
 
 def score(model: PANet, sampler: EpisodeSampler, bank: FeatureBank, draw: Draw) -> np.ndarray:
     """One episode: segment its queries with the bank's features and count, (1 + W, 1 + W)."""
-    maps = {int(i): bank.labels[bank.position[int(i)]] for i in (*draw.supports.ravel(), *draw.queries)}
-    labels = {
-        i: (sampler.support_map(m, draw.classes), sampler.query_map(m, draw.classes)) for i, m in maps.items()
-    }
-    support = torch.stack([labels[int(i)][0] for i in draw.supports.ravel()]).unflatten(
-        0, draw.supports.shape
-    )
-    target = torch.stack([labels[int(i)][1] for i in draw.queries])
     device = bank.features.device
-    prototypes = support_prototypes(bank[draw.supports][None], support[None].to(device))
+    supports = [sampler.support_map(bank.label_map(i), draw.classes) for i in draw.supports.ravel()]
+    support_labels = torch.stack(supports).unflatten(0, draw.supports.shape).to(device)
+    query_labels = torch.stack([sampler.query_map(bank.label_map(i), draw.classes) for i in draw.queries])
+    prototypes = support_prototypes(bank[draw.supports][None], support_labels[None])
     logits = match(bank[draw.queries][None], prototypes, model.alpha, model.distance)
-    predicted = upsample(logits, target.shape[-2:]).argmax(2)[0]
-    return confusion(predicted, target.to(device), sampler.ways + 1).sum(0).cpu().numpy()
+    predicted = upsample(logits, query_labels.shape[-2:]).argmax(2)[0]
+    return confusion(predicted, query_labels.to(device), sampler.ways + 1).sum(0).cpu().numpy()
 
 
 def evaluate(
@@ -194,6 +198,8 @@ def evaluate(
 
     Run r draws its episodes with seed + r. Classes without images enough are named and left out.
     """
+    if min(runs, episodes) < 1:
+        raise ValueError(f"An evaluation needs at least 1 run and 1 episode, not {runs} and {episodes}.")
     test_classes = tuple(dataset.fold(fold) if classes is None else classes)
     samplers = [EpisodeSampler(dataset, test_classes, ways, shots, 1, seed + r, preset) for r in range(runs)]
     draws = [[sampler.draw(i) for i in range(episodes)] for sampler in samplers]
@@ -205,6 +211,7 @@ def evaluate(
             total=runs * episodes,
             desc="episodes",
             leave=False,
+            disable=None,  # no bar where nobody watches
         )
         confusions = np.stack([score(model, sampler, bank, draw) for sampler, draw in steps])
     return Result(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
@@ -60,6 +60,7 @@ def base_classes(dataset: SegmentationDataset, fold: int) -> list[int]:
 
 
 def stop_if_not_finite(losses: Tensor, where: str) -> None:
+    """Raise a ValueError that says where training went wrong; nothing is saved after it."""
     if not losses.isfinite().all():
         raise ValueError(f"The loss is not finite {where}: lower the learning rate or look at those images.")
 
@@ -75,6 +76,7 @@ def reduced_precision(device: torch.device) -> torch.autocast:
 
 
 def augmentation(recipe: PretrainRecipe, size: tuple[int, int]) -> v2.Transform:
+    """Random crop, mirror and colour, the same crop and mirror for image and label map."""
     return v2.Compose([
         v2.RandomResizedCrop(size, scale=recipe.scale, antialias=True),
         v2.RandomHorizontalFlip(),
@@ -141,14 +143,8 @@ def pretrain(
             recent = torch.stack(losses)
             stop_if_not_finite(recent, f"in pre-training before step {step}")
             seconds = round(time.perf_counter() - started, 1)
-            log(
-                {
-                    "phase": "pretrain",
-                    "step": step,
-                    "loss": round(recent.mean().item(), 4),
-                    "seconds": seconds,
-                }
-            )
+            loss = round(recent.mean().item(), 4)
+            log({"phase": "pretrain", "step": step, "loss": loss, "seconds": seconds})
             losses = []
 
 
@@ -176,15 +172,8 @@ def train(model: PANet, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[
             stop_if_not_finite(recent, f"in episodes {first} to {last} of seed {sampler.seed}")
             seg, par = recent.mean(0).tolist()
             seconds = round(time.perf_counter() - started, 1)
-            log(
-                {
-                    "phase": "episodes",
-                    "step": step,
-                    "seg": round(seg, 4),
-                    "par": round(par, 4),
-                    "seconds": seconds,
-                }
-            )
+            entry = {"phase": "episodes", "step": step, "seg": round(seg, 4), "par": round(par, 4)}
+            log({**entry, "seconds": seconds})
             losses = []
 
 
@@ -192,4 +181,4 @@ def save_checkpoint(path: str | Path, backbone: VGG16, about: dict) -> None:
     """Write the weights as float16 safetensors, atomically; `about` travels in the file's header."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in backbone.state_dict().items()}
     header = {key: json.dumps(value) for key, value in {"width": backbone.width, **about}.items()}
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata=header))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(state, metadata=header)))

@@ -1,0 +1,318 @@
+"""Answers to the exercises of chapter 1, episodes."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..episodes import episode_labels
+from .harness import attempt, implementation, number, say, unfilled
+
+# ---- numbers to predict ---------------------------------------------------------------------------
+
+
+def guess(
+    answer: object, right: float, tolerance: float, yes: str, no: str, wrong: Sequence[tuple[float, str]]
+) -> bool | None:
+    """`number`, but each wrong value in `wrong` is answered by a sentence of its own."""
+    try:
+        value = float(answer)
+    except (TypeError, ValueError, RuntimeError):
+        return number(answer, right, tolerance, yes, no)
+    for mistaken, why in wrong:
+        if abs(value - mistaken) <= tolerance:
+            return say(False, why)
+    return number(answer, right, tolerance, yes, no)
+
+
+IMAGES, SHOTS = 20, 5
+COUNT_MISTAKES = (
+    (math.comb(IMAGES, SHOTS) * IMAGES, "here the query may be one of its own supports: choose it from the 15 images that are left"),
+    (math.comb(IMAGES, SHOTS + 1), "6 images are chosen, yes, but which of the 6 is the query makes a difference"),
+    (math.perm(IMAGES, SHOTS + 1), "this counts the supports in order, but a prototype is a mean: their order makes no new episode"),
+    (math.comb(IMAGES, SHOTS), "these are the support sets; each still wants a query"),
+    (IMAGES * (IMAGES - 1), "that is the number of 1-shot episodes; here are 5 supports"),
+)  # fmt: skip
+
+
+def count(answer: object) -> bool | None:
+    """How many different 1-way 5-shot episodes are there for a class with 20 images?"""
+    return guess(
+        answer,
+        math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS),
+        0.5,
+        "232,560: C(20, 5) support sets, and 15 images left to be the query of each",
+        "not that: first count the sets of 5 supports among 20 images, then the images left for the query",
+        COUNT_MISTAKES,
+    )
+
+
+LOST_MISTAKES = (
+    (0.25, "that is the share lost with one object in each image; here are three chances to meet an unseen class"),
+    (0.75, "3 times 1/4 counts images with two unseen classes twice; go by the images that show none"),
+    (1 - 0.75**3, "close, but this lets a class stand in the image twice; after a seen class, 14 of 19 are seen"),
+    (math.comb(15, 3) / math.comb(20, 3), "this is the share of images without any unseen class, those that stay"),
+)  # fmt: skip
+
+
+def lost(answer: object) -> bool | None:
+    """What share of the training images goes if images with an unseen class are dropped?"""
+    return guess(
+        answer,
+        1 - math.comb(15, 3) / math.comb(20, 3),
+        0.008,  # 0.597 is right as well: the share among images that show a seen class
+        "about 60 %: only 455 of the 1,140 triples hold no unseen class. Such data cannot afford to drop",
+        "not that: of all ways to choose 3 of 20 classes, how many avoid the 5 unseen ones?",
+        LOST_MISTAKES,
+    )
+
+
+ENOUGH_MISTAKES = (
+    (50, "the error falls with the square root of the number of episodes: square this"),
+    (0.25, "0.5 points are 0.005 on the scale of the scores, not 0.5"),
+    (625, "this is the answer for 1 point; half the error wants four times the episodes"),
+    (10_000, "this is the answer for 0.25 points: did you halve once too often?"),
+)  # fmt: skip
+
+
+def enough(answer: object) -> bool | None:
+    """How many episodes until the mean of scores with spread 0.25 has a standard error of 0.5 points?"""
+    return guess(
+        answer,
+        2500,
+        0.01,
+        "2,500: (0.25 / 0.005) squared",
+        "not that: solve 0.25 / sqrt(n) = 0.005 for n",
+        ENOUGH_MISTAKES,
+    )
+
+
+# ---- relabelling ----------------------------------------------------------------------------------
+
+
+def label_inputs() -> tuple[Tensor, tuple[int, ...]]:
+    """A random label map and three classes in an order in which each known mistake shows."""
+    others = [2 + int(i) for i in torch.randperm(9)[:3]]
+    classes = (others[0], 1, others[1])  # label 1 after another: replacing in place would catch both
+    values = torch.tensor([0, 255, *classes, others[2]], dtype=torch.uint8)
+    labels = values[torch.randint(len(values), (6, 8))]
+    labels[0, : len(values)] = values  # every value at least once
+    return labels, classes
+
+
+def void_lost(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = episode_labels(labels, classes)
+    return torch.where(relabelled == 255, 0, relabelled)
+
+
+def not_renumbered(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    return torch.where(episode_labels(labels, classes) == 0, 0, labels)
+
+
+def from_zero(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = episode_labels(labels, classes)
+    return torch.where((relabelled > 0) & (relabelled != 255), relabelled - 1, relabelled)
+
+
+def sorted_classes(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    return episode_labels(labels, sorted(classes))
+
+
+def others_void(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = episode_labels(labels, classes)
+    return torch.where((relabelled == 0) & (labels != 0), 255, relabelled)
+
+
+def others_kept(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = episode_labels(labels, classes)
+    return torch.where(relabelled == 0, labels, relabelled)
+
+
+def in_place(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = torch.where(episode_labels(labels, classes) == 0, 0, labels)
+    for way, label in enumerate(classes, start=1):
+        relabelled[relabelled == label] = way
+    return relabelled
+
+
+def in_place_others_kept(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    relabelled = labels.clone()
+    for way, label in enumerate(classes, start=1):
+        relabelled[relabelled == label] = way
+    return relabelled
+
+
+RELABEL_MISTAKES = (
+    (void_lost, "void pixels (255) must stay 255: you make background of what nobody knows"),
+    (not_renumbered, "the right pixels, but under the data set's numbers: the first class of the episode is 1, the second 2"),
+    (from_zero, "ways are counted from 1: your first class has become 0, the background"),
+    (sorted_classes, "the ways keep the order of `classes`; you have sorted them"),
+    (others_void, "classes that are not of this episode are background (0) here, not void"),
+    (others_kept, "the episode's classes are right; other classes keep their number, but must become background (0)"),
+    (in_place, "you replace within the map you still read: what has just become 1 is then taken for the data set's class 1. Write into a fresh map"),
+    (in_place_others_kept, "two things: other classes must become 0, and you overwrite the map you still read. Start from a fresh map of zeros"),
+)  # fmt: skip
+
+
+def relabel(answer: Callable[[Tensor, Sequence[int]], Tensor]) -> bool | None:
+    """The data set's labels to the episode's, without a loop over pixels."""
+    return implementation(
+        answer,
+        lambda labels, classes: episode_labels(labels, classes).long(),
+        label_inputs,
+        "right: classes in their order, the rest background, void still void",
+        RELABEL_MISTAKES,
+    )
+
+
+# ---- samplers -------------------------------------------------------------------------------------
+
+
+def diagnose(
+    run: Callable[[np.random.Generator], tuple[object, str]], faults: Callable[[tuple], str], draws: int
+) -> tuple[list[tuple], str | None]:
+    """Draw `draws` episodes: (the draws, the first fault); a fault of None means not filled in yet.
+
+    run: one draw from a generator, as `attempt` returns it. faults: what is wrong with a draw, or "".
+    """
+    seed, found = int(torch.randint(2**31, ())), []
+    for index in range(draws):
+        value, error = run(np.random.default_rng([seed, index]))
+        if error:
+            return found, error
+        if value is None or value is Ellipsis:
+            return found, None
+        try:
+            label, supports, query = value
+            value = np.atleast_1d(label), np.asarray(supports), int(query)
+            fault = faults(value)
+        except (TypeError, ValueError, IndexError):
+            fault = "return three things: class or classes, the supports' images, and the query's image"
+        if fault:
+            return found, fault
+        found.append(value)
+    again, _ = run(np.random.default_rng([seed, draws - 1]))
+    if again is None or not all(
+        np.array_equal(np.squeeze(a), np.squeeze(b)) for a, b in zip(found[-1], again)
+    ):
+        return found, "the same generator gives another episode each time: draw from `rng` only"
+    return found, ""
+
+
+def toy_pools(classes: int = 4, images: int = 14) -> dict[int, np.ndarray]:
+    """Random pools of 7 to 9 images for each of `classes` labels; images show several classes."""
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    labels = rng.choice(np.arange(1, 21), classes, replace=False)
+    return {int(c): np.sort(rng.choice(images, rng.integers(7, 10), replace=False)) for c in labels}
+
+
+def sampler_faults(draw: tuple, pools: dict[int, np.ndarray], ways: int, shots: int) -> str:
+    """The first invariant that a draw breaks, as a sentence; "" where it breaks none."""
+    classes, supports, query = draw
+    if classes.shape != (ways,) or supports.shape != (ways, shots):
+        return f"classes should have shape {(ways,)} and supports {(ways, shots)}, yours are {classes.shape} and {supports.shape}"
+    if any(int(c) not in pools for c in classes):
+        return "a class was drawn that has no pool: choose among the keys of `pools`"
+    if len(set(classes.tolist())) < ways:
+        return "one class takes two ways of an episode: draw classes without replacement"
+    for label, images in zip(classes, supports):
+        if not set(images.tolist()) <= set(pools[int(label)].tolist()):
+            return "a support does not show the class of its way: draw it from that class's pool"
+    if any(len(set(images.tolist())) < shots for images in supports):
+        return "a way shows one image twice: draw supports without replacement"
+    if len(set(supports.ravel().tolist())) < supports.size:
+        return "two ways share an image: leave out what other ways have used (np.setdiff1d)"
+    if query in supports:
+        return "the query is among the supports: the exam question was in the lesson"
+    if not any(query in pools[int(c)] for c in classes):
+        return "the query shows none of the episode's classes: draw it from the pool of one of its ways"
+    return ""
+
+
+def sampler(answer: Callable) -> bool | None:
+    """`my_draw(pools, ways, shots, rng)` -> classes (W,), supports (W, K), query."""
+    for ways, shots in ((1, 3), (2, 2)):
+        pools = toy_pools()
+
+        def run(rng, pools=pools, ways=ways, shots=shots):
+            return attempt(answer, ({c: p.copy() for c, p in pools.items()}, ways, shots, rng))
+
+        draws, fault = diagnose(run, lambda d, p=pools, w=ways, k=shots: sampler_faults(d, p, w, k), 200)
+        if fault is None:
+            return unfilled()
+        if fault:
+            return say(False, fault)
+        if len({c for classes, _, _ in draws for c in classes}) < len(pools):
+            return say(False, "some classes are never drawn: every class should have its turn")
+        seen = {
+            (int(c), int(i))
+            for classes, supports, _ in draws
+            for c, row in zip(classes, supports)
+            for i in row
+        }
+        if any((c, int(i)) not in seen for c, pool in pools.items() for i in pool):
+            return say(False, "some images are never supports: choose at random, not the first of the pool")
+        places = {way for classes, _, q in draws for way, c in enumerate(classes)
+                  if all((q in pools[int(d)]) == (d == c) for d in classes)}  # fmt: skip
+        if len(places) < ways:
+            return say(
+                False,
+                "the query always comes from the same way: draw the way that supplies it for each episode",
+            )
+    return say(True, "400 episodes on fresh toy data, and not one breaks a rule")
+
+
+def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
+    """A random table (images, 1 + 6), which image shows which label, and the 4 seen labels of 1..6."""
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    shows = np.ones((images, 7), bool)  # the background is everywhere
+    shows[:, 1:] = rng.random((images, 6)) < 0.3
+    seen = sorted(int(c) for c in rng.choice(np.arange(1, 7), 4, replace=False))
+    alone = [c for c in range(1, 7) if c not in seen] * 4  # 4 images of each unseen class by itself
+    pairs = [(c, seen[(k + turn % 2) % 4]) for turn in range(6) for k, c in enumerate(seen)]
+    for row, labels in enumerate([*pairs, *alone]):  # half of the pairs are two seen classes, half one
+        shows[row, 1:] = False
+        shows[row, labels] = True
+    return shows[rng.permutation(images)], seen
+
+
+def leak_faults(draw: tuple, shows: np.ndarray, seen: list[int], shots: int) -> str:
+    """The first leak of a training draw, as a sentence; "" where it is tight."""
+    label, supports, query = draw
+    if label.shape != (1,) or supports.shape != (shots,):
+        return f"return one class and {shots} supports, yours have shapes {label.shape} and {supports.shape}"
+    images, unseen = [*supports.tolist(), query], [c for c in range(1, shows.shape[1]) if c not in seen]
+    if int(label[0]) not in seen:
+        return "leak: a test class is drawn as the class to learn; choose among `seen` only"
+    if not shows[images, int(label[0])].all():
+        return "an image does not show the episode's class: draw from its pool only"
+    if len(set(supports.tolist())) < shots:
+        return "one image is used twice among the supports: draw without replacement"
+    if query in supports:
+        return "leak: the query is among the supports, so the answer is shown with the question"
+    if shows[np.ix_(images, unseen)].any():
+        return "leak: an image shows a test class beside the seen one; leave such images out of the pool"
+    return ""
+
+
+def leak(answer: Callable) -> bool | None:
+    """`my_draw(shows, seen, shots, rng)` -> label, supports (K,), query; nothing of a test class."""
+    shows, seen = toy_shows()
+
+    def run(rng):
+        return attempt(answer, (shows.copy(), list(seen), 2, rng))
+
+    draws, fault = diagnose(run, lambda d: leak_faults(d, shows, seen, 2), 400)
+    if fault is None:
+        return unfilled()
+    if fault:
+        return say(False, fault)
+    unseen = [c for c in range(1, shows.shape[1]) if c not in seen]
+    clean = set(np.flatnonzero(shows[:, seen].any(1) & ~shows[:, unseen].any(1)).tolist())
+    if len({int(c) for label, _, _ in draws for c in label}) < len(seen):
+        return say(False, "tight, but some seen classes are never drawn")
+    if clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)}:
+        return say(False, "tight, but too strict: images that show several seen classes may stay")
+    return say(True, "tight: 400 training episodes on fresh toy data, no test class and no repeated image")

@@ -1,0 +1,361 @@
+"""Answers to the exercises of chapter 5, prototype alignment regularisation."""
+
+import contextlib
+import io
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import alignment
+from ..alignment import alignment_loss
+from ..matching import episode_losses, match
+from ..prototypes import EPSILON, VOID
+from . import harness
+
+# The chapter's tiny episode: (C, h, w) features and (h, w) masks.
+SUPPORT = torch.tensor(
+    [
+        [[3.0, 3, 2, 1], [3, 3, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]],
+        [[1.0, 0, 2, 3], [0, 1, 3, 2], [3, 2, 2, 3], [2, 3, 2, 3]],
+    ]
+)
+MASK = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+QUERY = torch.tensor(
+    [
+        [[0.0, 1, 0, 1], [1, 0, 2, 0], [0, 1, 3, 2], [1, 0, 2, 3]],
+        [[3.0, 2, 3, 2], [2, 3, 1, 3], [3, 2, 0, 1], [2, 3, 1, 0]],
+    ]
+)
+TRUTH = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
+
+
+# ---- exercise 1 ----------------------------------------------------------------------------------
+
+
+def pooled(features: Tensor, masks: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Means of (B, Q, C, h, w) under masks (B, Q, J, h, w): (B, J, C), jointly over the queries."""
+    sums = torch.einsum("bqchw,bqjhw->bjc", features, masks)
+    return sums / (masks.sum((1, 3, 4))[..., None] + epsilon)
+
+
+def hard(choice: Tensor, labels: int) -> Tensor:
+    """Label maps (B, Q, h, w) as masks (B, Q, J, h, w)."""
+    return F.one_hot(choice, labels).movedim(-1, 2).float()
+
+
+def each_query(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    masks = hard(logits.argmax(2), logits.shape[2])
+    sums = torch.einsum("bqchw,bqjhw->bqjc", features, masks)
+    return (sums / (masks.sum((3, 4))[..., None] + EPSILON)).mean(1)
+
+
+def over_all_pixels(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    masks = hard(logits.argmax(2), logits.shape[2])
+    return torch.einsum("bqchw,bqjhw->bjc", features, masks) / masks[:, :, 0].flatten(1).shape[1]
+
+
+def sums_only(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    return torch.einsum("bqchw,bqjhw->bjc", features, hard(logits.argmax(2), logits.shape[2]))
+
+
+PROTOTYPE_MISTAKES = (
+    (
+        lambda features, logits, labels: pooled(features, logits.softmax(2)),
+        "these are soft masks: the probabilities weigh the pixels, and a gradient would leak through them. "
+        "PAR takes the hard arg max",
+    ),
+    (
+        each_query,
+        "you average each query first and then the averages: here the pixels of all queries are pooled "
+        "jointly, so a query with more of the class weighs more",
+    ),
+    (
+        lambda features, logits, labels: pooled(features, hard(labels, logits.shape[2])),
+        "you pooled under the truth (labels). PAR pools under what the model predicted, the arg max of the "
+        "logits",
+    ),
+    (
+        lambda features, logits, labels: pooled(features, hard(logits.argmax(2), logits.shape[2]), 0.0),
+        "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area",
+    ),
+    (over_all_pixels, "you divided by the number of all pixels, not by the area of each class"),
+    (sums_only, "these are sums: divide by the area of each class, plus 1e-5"),
+)
+
+
+def draw_prototypes() -> tuple[Tensor, Tensor, Tensor]:
+    """Two episodes, three queries, four classes, the last of which is predicted nowhere."""
+    logits = 3 * torch.randn(2, 3, 4, 5, 6)
+    logits[:, :, 3] = logits.amin() - 1
+    logits[:, 0, 1] += 3  # the first query has more of class 1 than the others
+    return torch.randn(2, 3, 5, 5, 6) + 2, logits, torch.randint(0, 4, (2, 3, 5, 6))
+
+
+def query_prototypes(answer) -> bool | None:
+    """Exercise 1: (features, logits, labels) -> (B, J, C)."""
+    return harness.implementation(
+        answer,
+        lambda features, logits, labels: alignment.query_prototypes(features, logits)[0],
+        draw_prototypes,
+        "right: a hard mask, one mean over all queries, and a finite answer where a class was never predicted",
+        PROTOTYPE_MISTAKES,
+    )
+
+
+# ---- exercise 2 ----------------------------------------------------------------------------------
+
+
+def ways_of(labels: Tensor) -> Tensor:
+    return torch.arange(1, labels.shape[1] + 1).view(1, -1, 1, 1, 1)
+
+
+def others_as_background(labels: Tensor) -> Tensor:
+    return torch.where(labels == VOID, VOID, (labels == ways_of(labels)).long())
+
+
+def void_as_background(labels: Tensor) -> Tensor:
+    return torch.where(labels == VOID, 0, alignment.way_labels(labels).long())
+
+
+def everything_else_background(labels: Tensor) -> Tensor:
+    return (labels == ways_of(labels)).long()
+
+
+def any_class(labels: Tensor) -> Tensor:
+    return torch.where(labels == VOID, VOID, (labels > 0).long())
+
+
+def number_kept(labels: Tensor) -> Tensor:
+    return torch.where((labels == ways_of(labels)) | (labels == 0), labels, VOID)
+
+
+def counted_from_zero(labels: Tensor) -> Tensor:
+    ways = ways_of(labels) - 1
+    return torch.where(labels == 0, 0, torch.where(labels == ways, 1, VOID))
+
+
+def background_lost(labels: Tensor) -> Tensor:
+    return torch.where(labels == ways_of(labels), 1, VOID)
+
+
+LABEL_MISTAKES = (
+    (
+        others_as_background,
+        "the episode's other classes became background (0). Eq. 6 compares only this class with background, "
+        "and they are neither: make them 255",
+    ),
+    (void_as_background, "void pixels (255) became background: they say nothing, and must stay 255"),
+    (
+        everything_else_background,
+        "other classes and void pixels became background: only label 0 is background, the rest is 255",
+    ),
+    (any_class, "every class became 1: only the image's own way is 1, the other classes are 255"),
+    (
+        number_kept,
+        "the class kept its number: this is a two-class question, so each way's own class is 1, whatever "
+        "its number",
+    ),
+    (counted_from_zero, "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
+    (background_lost, "the background was lost: where the label is 0 it stays 0"),
+)
+
+
+def draw_labels() -> tuple[Tensor]:
+    """Label maps of two episodes, three ways, two shots, with every value in every image."""
+    values = torch.tensor([0, 1, 2, 3, VOID])
+    order = torch.argsort(torch.rand(2, 3, 2, 20), dim=-1)
+    return (values.repeat(4)[order].view(2, 3, 2, 4, 5),)
+
+
+def way_labels(answer) -> bool | None:
+    """Exercise 2: (B, W, K, H, W') -> the same shape of 0, 1 and 255."""
+    return harness.implementation(
+        answer,
+        alignment.way_labels,
+        draw_labels,
+        "right: 1 for the image's own class, 0 for background, 255 for other classes and void",
+        LABEL_MISTAKES,
+    )
+
+
+# ---- exercises 3 and 4 ---------------------------------------------------------------------------
+
+
+def divisor(answer) -> bool | None:
+    """Exercise 3: L_PAR with losses 0.3, 0.6, 0.9 of way 1, and way 2 never predicted."""
+    wrong = {
+        0.6: "0.6 is the mean over the three images that count. The divisor stays ways x shots = 6, whoever is "
+        "skipped",
+        1.8: "1.8 is the sum: Eq. 7 divides by C x K",
+        0.9: "0.9 divides by the number of ways only: Eq. 7 divides by ways x shots",
+    }
+    no = "no: a lost way adds nothing to the sum, then the sum is divided by ways x shots as ever"
+    for value, why in wrong.items():
+        if harness.equal(answer, value, 1e-3):
+            no = why
+    return harness.number(answer, 0.3, 1e-3, "right: 1.8 / 6. The lost way adds nothing and still counts", no)
+
+
+def gradient(answer) -> bool | None:
+    """Exercise 4: which tensors get a gradient from L_PAR."""
+    return harness.choice(
+        answer,
+        "b",
+        {
+            "a": "not a: the mask is hard, but what is averaged under it are query features, and a mean passes "
+            "its gradient to each of them",
+            "b": "right: through the pixels that are cut and through those that are averaged, and nowhere else",
+            "c": "not c: the chain breaks at the arg max, whose result is whole numbers without a gradient",
+        },
+    )
+
+
+# ---- exercise 5 ----------------------------------------------------------------------------------
+
+
+def reference(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+    return alignment_loss(query[None], logits[None], support[None], labels[None])
+
+
+def variant(query, logits, support, labels, soft=False, shrink=False, other=VOID) -> Tensor:
+    """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, what other classes become."""
+    ways, shots = labels.shape[:2]
+    choice = logits.argmax(1)
+    masks = logits.softmax(1)[None] if soft else hard(choice, 1 + ways)[None]
+    means = pooled(query[None], masks)[0]
+    pairs = torch.stack([means[:1].expand(ways, -1), means[1:]], dim=1)
+    scores = match(support, pairs).flatten(0, 1).unsqueeze(1)
+    targets = alignment.way_labels(labels[None])[0]
+    strangers = (labels != VOID) & (targets == VOID)
+    targets = torch.where(strangers, other, targets)
+    losses = episode_losses(scores, targets.flatten(0, 1).unsqueeze(1)).view(ways, shots)
+    found = torch.stack([(choice == way).any() for way in range(1, ways + 1)])
+    losses = losses[found]
+    return losses.mean() if shrink else losses.sum() / (ways * shots)
+
+
+def all_at_once(query, logits, support, labels) -> Tensor:
+    """No skipping: a way that was never predicted is judged by its zero prototype."""
+    means = alignment.query_prototypes(query[None], logits[None])[0][0]
+    pairs = torch.stack([means[:1].expand(len(labels), -1), means[1:]], dim=1)
+    scores = match(support, pairs).flatten(0, 1).unsqueeze(1)
+    return episode_losses(scores, alignment.way_labels(labels[None])[0].flatten(0, 1).unsqueeze(1)).mean()
+
+
+REPAIR_MISTAKES = (
+    (
+        lambda *x: variant(*x, soft=True, shrink=True),
+        "both faults are still there: look at the masks, and at what the sum is divided by",
+    ),
+    (
+        lambda *x: variant(*x, soft=True),
+        "the divisor is right now. The other fault is in the masks: they should be the hard arg max",
+    ),
+    (
+        lambda *x: variant(*x, shrink=True),
+        "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots",
+    ),
+    (
+        all_at_once,
+        "a class that was never predicted must add nothing: yours is judged by its zero prototype",
+    ),
+    (
+        lambda *x: variant(*x, other=0),
+        "the episode's other classes became background: the two-class question leaves them out",
+    ),
+)
+
+
+def draw_episode(lost: bool) -> tuple[Tensor, ...]:
+    """An episode of 3 ways, 2 shots and 2 queries; class 2 is predicted nowhere if `lost`."""
+    logits = torch.randn(2, 4, 4, 5)
+    if lost:
+        logits[:, 2] -= 100
+    labels = torch.tensor([0, 1, 2, 3, VOID]).repeat(24)[torch.argsort(torch.rand(3, 2, 120), dim=-1)]
+    return torch.randn(2, 6, 4, 5), logits, torch.randn(3, 2, 6, 4, 5), labels.view(3, 2, 10, 12)
+
+
+def leaks(answer) -> str:
+    """What is wrong with the gradient of an answer whose values are right; "" if nothing."""
+    query, logits, support, labels = draw_episode(lost=False)
+    wanted = [query.requires_grad_(), logits.requires_grad_(), support.requires_grad_()]
+    loss = torch.as_tensor(answer(query, logits, support, labels))
+    if not loss.requires_grad:
+        return (
+            "the values are right, but no gradient arrives anywhere: something was detached or made a number"
+        )
+    ours = torch.autograd.grad(loss, wanted, allow_unused=True)
+    theirs = torch.autograd.grad(reference(*wanted, labels), wanted, allow_unused=True)
+    if ours[1] is not None and ours[1].abs().max() > 1e-8:
+        return "the values are right, but a gradient still reaches the query's logits through the mask"
+    for name, a, b in (("query", ours[0], theirs[0]), ("support", ours[2], theirs[2])):
+        if a is None or not harness.equal(a, b):
+            return f"the values are right, but the gradient of the {name} features is not: was something detached?"
+    return ""
+
+
+def repair(answer) -> bool | None:
+    """Exercise 5: one episode's alignment loss, values and gradients."""
+    cases = iter([draw_episode(lost) for lost in (True, False, True, False, True)])
+    right = "right: hard masks, a divisor that stays, and a gradient that reaches the features only"
+
+    def judged() -> str:
+        try:
+            return leaks(answer)
+        except Exception as error:  # whatever a reader writes, the chapter goes on
+            return f"your function raised {type(error).__name__}: {error}"
+
+    verdict, line = quiet(
+        lambda: harness.implementation(answer, reference, lambda: next(cases), right, REPAIR_MISTAKES)
+    )
+    if verdict and (fault := judged()):
+        return harness.say(False, fault)
+    return harness.say(verdict, line)
+
+
+def quiet(check) -> tuple[bool | None, str]:
+    """Run a check without printing: its verdict and its sentence."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        verdict = check()
+    return verdict, out.getvalue().strip().splitlines()[-1][2:]
+
+
+# ---- exercise 6 ----------------------------------------------------------------------------------
+
+
+def tiny_loss(mask: Tensor) -> float:
+    """L_PAR of the chapter's tiny episode when the query's predicted mask is `mask` (h, w)."""
+    logits = F.one_hot(mask.long(), 2).permute(2, 0, 1)[None, None].float()
+    return alignment_loss(QUERY[None, None], logits, SUPPORT[None, None, None], MASK[None, None, None]).item()
+
+
+def fool(answer) -> bool | None:
+    """Exercise 6: a query mask with a poor IoU and a low L_PAR."""
+    if answer is None or answer is Ellipsis:
+        return harness.unfilled()
+    try:
+        mask = torch.as_tensor(answer)
+    except (TypeError, ValueError, RuntimeError):
+        return harness.say(False, f"a 4 x 4 tensor of 0 and 1 is wanted, not {type(answer).__name__}")
+    if tuple(mask.shape) != (4, 4) or not ((mask == 0) | (mask == 1)).all():
+        return harness.say(False, "a 4 x 4 tensor of 0 and 1 is wanted")
+    mask = mask.long()
+    if not mask.any():
+        return harness.say(
+            False,
+            "L_PAR is 0 here only since nothing was predicted and the way was skipped: call at least one pixel "
+            "object",
+        )
+    iou = ((mask & TRUTH).sum() / (mask | TRUTH).sum()).item()
+    loss, limit = tiny_loss(mask), tiny_loss(TRUTH)
+    if iou >= 0.3:
+        return harness.say(False, f"the IoU is {iou:.2f}: it should be below 0.3")
+    if loss >= limit:
+        return harness.say(
+            False,
+            f"the IoU is low, but L_PAR is {loss:.3f}, and the true mask has {limit:.3f}: mind the mean's direction",
+        )
+    return harness.say(
+        True, f"fooled: IoU {iou:.2f}, L_PAR {loss:.3f}, less than the {limit:.3f} of the true mask"
+    )

@@ -1,0 +1,509 @@
+"""Bad input gets one clear sentence, and nothing is lost."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from panet_lite import EpisodeSampler, PANet, datasets, own_episode
+from panet_lite.__main__ import main
+from panet_lite.backbones import VGG16, vgg16
+from panet_lite.datasets import Pascal, Tabletop, read_image, read_label_map, write_atomically
+from panet_lite.episodes import Episode
+from panet_lite.training import save_checkpoint
+
+NARROW = 1 / 16
+
+
+@pytest.fixture
+def copy(tiny_voc, tmp_path):
+    """A copy of the tiny data set that a test may spoil."""
+    return shutil.copytree(tiny_voc / "tabletop", tmp_path / "tabletop")
+
+
+@pytest.fixture
+def colours():
+    """Four flat quarters: red, green / blue, yellow, 20 x 30 each, so (60 wide, 40 high)."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:20, :30], pixels[:20, 30:], pixels[20:, :30], pixels[20:, 30:] = (
+        (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0),
+    )  # fmt: skip
+    return pixels
+
+
+# --- images that are read, whatever their kind -------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_rgb(tmp_path, colours, suffix):
+    Image.fromarray(colours).save(tmp_path / f"a.{suffix}", quality=100, subsampling=0)
+    image = read_image(tmp_path / f"a.{suffix}")
+    assert image.shape == (3, 40, 60) and image.dtype == torch.uint8
+    assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - colours).max() <= (0 if suffix == "png" else 4)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path):
+    grey = np.arange(0, 250, 2, dtype=np.uint8).reshape(5, 25)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    for channel in read_image(tmp_path / "grey.png"):
+        assert np.array_equal(channel, grey)
+    Image.fromarray(grey > 100).save(tmp_path / "bits.png")
+    assert np.array_equal(read_image(tmp_path / "bits.png")[1], (grey > 100) * 255)
+
+
+def test_palette(tmp_path, colours):
+    Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "p.png")
+    assert Image.open(tmp_path / "p.png").mode == "P"
+    assert np.array_equal(read_image(tmp_path / "p.png").permute(1, 2, 0), colours)
+
+
+def test_alpha_is_dropped(tmp_path, colours):
+    alpha = np.concatenate([colours, np.full((40, 60, 1), 128, np.uint8)], 2)
+    Image.fromarray(alpha, "RGBA").save(tmp_path / "rgba.png")
+    assert np.array_equal(read_image(tmp_path / "rgba.png").permute(1, 2, 0), colours)
+    Image.fromarray(alpha[:, :, ::3].copy(), "LA").save(tmp_path / "la.png")
+    assert np.array_equal(read_image(tmp_path / "la.png")[2], colours[:, :, 0])
+
+
+def test_cmyk(tmp_path, colours):
+    Image.fromarray(colours).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100, subsampling=0)
+    assert Image.open(tmp_path / "cmyk.jpg").mode == "CMYK"
+    image = read_image(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(image - colours).max() <= 6
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits(tmp_path, suffix):
+    """The upper byte; Pillow alone would show everything above 255 as white."""
+    deep = np.linspace(0, 65535, 120).reshape(8, 15).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / f"deep.{suffix}")
+    assert np.array_equal(read_image(tmp_path / f"deep.{suffix}")[0], deep // 256)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, colours, orientation):
+    """A camera held sideways stores the picture turned and says so: we see it upright."""
+    store = {
+        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+        5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a, -1),
+    }  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.ascontiguousarray(store[orientation](colours))).save(path, exif=exif)
+    assert np.array_equal(read_image(path).permute(1, 2, 0), colours)
+    assert datasets.picture_size(path) == (60, 40)
+
+
+def test_exif_rotated_photo_fits_its_upright_mask(copy):
+    path = copy / "JPEGImages" / "val_000.jpg"
+    upright = Image.open(path).crop((0, 0, 64, 40))
+    mask = Image.open(copy / "SegmentationClass" / "val_000.png").crop((0, 0, 64, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    mask.save(copy / "SegmentationClass" / "val_000.png")
+    dataset = Tabletop("val", root=copy)
+    assert dataset.image(0).shape[-2:] == dataset.label_map(0).shape == (40, 64)
+
+
+# --- images and masks that cannot be used ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95])
+def test_truncated_image(tmp_path, suffix, share):
+    path = tmp_path / f"half.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=rf"The image {path} cannot be read .*truncated or no picture"):
+        read_image(path)
+    path.write_bytes(content[: int(share * len(content))])
+    if suffix == "png":
+        with pytest.raises(ValueError, match=rf"The mask {path} (cannot be read .*truncated|is a picture of mode)"):
+            read_label_map(path)
+
+
+def test_truncated_mask_of_a_data_set(copy):
+    path = copy / "SegmentationClass" / "val_002.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=rf"The mask {path} cannot be read"):
+        Tabletop("val", root=copy)
+
+
+def test_text_is_no_picture(tmp_path):
+    (tmp_path / "a.jpg").write_text("<html>404</html>")
+    with pytest.raises(ValueError, match=r"a.jpg cannot be read .*no picture"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_missing_image_is_named(tmp_path):
+    with pytest.raises((ValueError, OSError), match=r"none.jpg"):
+        read_image(tmp_path / "none.jpg")
+
+
+def test_mask_of_another_size(copy):
+    path = copy / "SegmentationClass" / "val_004.png"
+    Image.open(path).crop((0, 0, 64, 60)).save(path)
+    with pytest.raises(ValueError, match=rf"The mask {path} is 64 x 60 pixels, but its image is 64 x 64: they must"):
+        Tabletop("val", root=copy)
+
+
+def test_label_value_that_is_no_class(copy):
+    path = copy / "SegmentationClass" / "val_005.png"
+    labels = np.array(Image.open(path))
+    labels[0, 0] = 21
+    Image.fromarray(labels).save(path)
+    with pytest.raises(ValueError, match=rf"The mask {path} holds the value 21, which is no class: labels are 0..20 and 255"):
+        Tabletop("val", root=copy)
+
+
+def test_mask_in_colours(copy):
+    path = copy / "SegmentationClass" / "val_006.png"
+    Image.open(path).convert("RGB").save(path)
+    with pytest.raises(ValueError, match=rf"The mask {path} is a picture of mode RGB, not a label map: save it with one channel"):
+        Tabletop("val", root=copy)
+
+
+def own(labels, image=None, query=None):
+    image = torch.rand(3, 6, 7) if image is None else image
+    return own_episode([[(image, labels)]], [image if query is None else query])
+
+
+def test_own_mask_of_another_size():
+    with pytest.raises(ValueError, match=r"label map of way 1, shot 1 is \(6, 8\), its image \(6, 7\): make them one size"):
+        own(torch.ones(6, 8))
+    with pytest.raises(ValueError, match=r"support images .* and label maps .* do not belong together"):
+        Episode(torch.rand(1, 1, 1, 3, 4, 4), torch.ones(1, 1, 1, 4, 5), torch.rand(1, 1, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.ones(1, 1))
+    with pytest.raises(ValueError, match=r"query images .* and label maps .* do not belong together"):
+        Episode(torch.rand(1, 1, 1, 3, 4, 4), torch.ones(1, 1, 1, 4, 4), torch.rand(1, 2, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.ones(1, 1))
+
+
+def test_own_images_of_different_sizes_or_kinds():
+    with pytest.raises(ValueError, match="All images must be of one size"):
+        own(torch.ones(6, 7), query=torch.rand(3, 6, 8))
+    for channels in (1, 4):
+        with pytest.raises(ValueError, match=rf"Images must be RGB, .* not \({channels}, 6, 7\)"):
+            own(torch.ones(6, 7), torch.rand(channels, 6, 7))
+    pair = (torch.rand(3, 6, 7), torch.ones(6, 7))
+    with pytest.raises(ValueError, match="same number of shots"):
+        own_episode([[pair, pair], [(pair[0], pair[1] * 2)]], [pair[0]])
+
+
+@pytest.mark.parametrize("value", [2, 128, 254])
+def test_own_label_value_that_is_no_class(value):
+    labels = torch.ones(6, 7, dtype=torch.uint8)
+    labels[2, 3] = value
+    with pytest.raises(ValueError, match=rf"way 1, shot 1 holds {value}, which is no class: use 0, 1..1 and 255"):
+        own(labels)
+
+
+@pytest.mark.parametrize("empty", [0, 255])
+def test_mask_without_foreground_warns_and_the_result_is_finite(empty):
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match="label map of way 1, shot 1 has no pixel of class 1: it adds nothing"):
+        episode = own(torch.full((6, 7), empty, dtype=torch.uint8))
+    model = PANet(VGG16(NARROW)).eval()
+    with torch.no_grad():
+        prediction = model(episode)
+    assert not prediction.prototypes[0, 1].any() and not prediction.logits[:, :, 1].any()
+    assert prediction.probabilities().isfinite().all()
+    assert all(x.isfinite() for x in prediction.losses(episode))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own(torch.ones(6, 7))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_features(value):
+    image = torch.rand(3, 6, 7)
+    image[0, 2, 3] = value
+    episode = own(torch.ones(6, 7), image)
+    with pytest.raises(ValueError, match="features that are not finite .*: check that the images are RGB in 0..1 and that the checkpoint"):
+        PANet(VGG16(NARROW)).eval()(episode)
+    backbone = VGG16(NARROW)
+    backbone.features[0].weight.data[0, 0, 0, 0] = value
+    with pytest.raises(ValueError, match="not finite"):
+        PANet(backbone).eval()(own(torch.ones(6, 7)))
+
+
+# --- data sets, folds, ways and shots ----------------------------------------------------------------
+
+
+def test_missing_data_set(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=rf"no data set at {tmp_path / 'x'}: .*val.txt is missing. .*PANET_VOC_ROOT"):
+        Tabletop("val", root=tmp_path / "x")
+    monkeypatch.delenv("PANET_VOC_ROOT", raising=False)
+    with pytest.raises(FileNotFoundError, match="set PANET_VOC_ROOT to the folder .*VOC2012/"):
+        Pascal("val")
+    monkeypatch.setenv("PANET_VOC_ROOT", str(tmp_path / "y"))
+    with pytest.raises(FileNotFoundError, match=rf"no data set at {tmp_path / 'y' / 'VOC2012'}"):
+        Pascal("trainaug")
+
+
+@pytest.mark.parametrize("folder, name", [("JPEGImages", "val_017.jpg"), ("SegmentationClass", "val_030.png")])
+def test_half_copied_data_set(copy, folder, name):
+    files = sorted((copy / folder).glob("val_*"))
+    for path in files[[p.name for p in files].index(name) :]:
+        path.unlink()
+    missing = 60 - int(name[4:7])
+    with pytest.raises(FileNotFoundError, match=rf"data set at {copy} is incomplete: {missing} files that val.txt lists are missing, the first is .*{name}. Copy or extract it again"):
+        Tabletop("val", root=copy)
+
+
+@pytest.mark.parametrize("fold", [-1, 4, 100])
+def test_fold_out_of_range(tiny, fold):
+    with pytest.raises(ValueError, match=rf"There is no fold {fold}: folds are 0..3"):
+        tiny().fold(fold)
+
+
+def test_unknown_class_name_and_preset(tiny):
+    with pytest.raises(ValueError, match="'zebra' is no class of this data set: choose from mug, bottle"):
+        tiny().labels_of(["mug", "zebra"])
+    with pytest.raises(ValueError, match="no preset 'papers': choose one of paper, standard"):
+        EpisodeSampler(tiny(), [1], preset="papers")
+
+
+def test_more_ways_or_shots_than_there_are(tiny):
+    dataset = tiny()
+    with pytest.raises(ValueError, match=r"6 ways of 1 shots and 1 queries cannot be drawn: 5 of 5 classes have images enough"):
+        EpisodeSampler(dataset, dataset.fold(0), ways=6)
+    with pytest.raises(ValueError, match=r"1 ways of 99 shots .* 0 of 5 classes .* fewer than 100 images: mug \(\d+\), bottle"):
+        EpisodeSampler(dataset, dataset.fold(0), shots=99)
+    for wrong in ({"ways": 0}, {"shots": 0}, {"queries": 0}):
+        with pytest.raises(ValueError, match=r"An episode needs a way, a shot and a query, not"):
+            EpisodeSampler(dataset, dataset.fold(0), **wrong)
+
+
+def test_two_ways_that_live_in_the_same_few_images(tiny):
+    """Each class has images enough, but together they need one twice."""
+    dataset = tiny()
+    dataset.coverage[:] = 0
+    dataset.coverage[:3, [1, 2]] = 0.2
+    sampler = EpisodeSampler(dataset, [1, 2], ways=2, shots=2)
+    with pytest.raises(ValueError, match=r"Episode 0 wants \d more images of (mug|bottle), but only \d are left .* use fewer ways or shots"):
+        sampler.draw(0)
+
+
+def test_images_of_different_sizes(copy):
+    path = copy / "JPEGImages" / "val_000.jpg"
+    Image.open(path).crop((0, 0, 64, 50)).save(path)
+    mask = copy / "SegmentationClass" / "val_000.png"
+    Image.open(mask).crop((0, 0, 64, 50)).save(mask)
+    dataset = Tabletop("val", root=copy)
+    sampler = EpisodeSampler(dataset, dataset.fold(0))
+    draw = sampler.draw(0)._replace(queries=np.array([0]))
+    with pytest.raises(ValueError, match="different sizes in .*: give the data set a size, as in size=417"):
+        sampler.load(draw)
+
+
+# --- writing: the old file survives ------------------------------------------------------------------
+
+
+def full_disk(path):
+    path.write_bytes(b"half of it")
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    path = tmp_path / "numbers.json"
+    path.write_text("old")
+    with pytest.raises(OSError, match=rf"Could not write {path} \(No space left on device\): nothing was changed there. Free some"):
+        write_atomically(path, full_disk)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("odd"), MemoryError])
+def test_an_interruption_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "numbers.json"
+    path.write_text("old")
+
+    def stop(temporary):
+        temporary.write_text("half")
+        raise error
+
+    with pytest.raises(error if isinstance(error, type) else ValueError):
+        write_atomically(path, stop)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unwritable_folder(tmp_path, monkeypatch):
+    def denied(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(datasets.Path, "mkdir", denied)
+    with pytest.raises(OSError, match=rf"Could not write {tmp_path / 'new' / 'a.json'} \(Permission denied\)"):
+        write_atomically(tmp_path / "new" / "a.json", lambda path: path.write_text("x"))
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OSError, match=rf"Could not write {tmp_path / 'out' / 'a.json'} .*choose a folder"):
+        write_atomically(tmp_path / "out" / "a.json", lambda path: path.write_text("x"))
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_a_rename_that_fails_leaves_no_temporary(tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(datasets.os, "replace", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_atomically(tmp_path / "a.json", lambda path: path.write_text("x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_is_there_and_as_readable_as_any_file(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.json"
+    write_atomically(path, lambda p: p.write_text("x"))
+    write_atomically(path, lambda p: p.write_text("y"))
+    assert path.read_text() == "y" and [p.name for p in path.parent.iterdir()] == ["a.json"]
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_checkpoint_on_a_disk_that_is_really_full(tmp_path):
+    """The kernel itself refuses more than 4 kB: what the serialiser raises must be an OSError."""
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, VGG16(NARROW), {"fold": 0})
+    old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    backbone = VGG16(NARROW)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=rf"Could not write {path} \(File too large\)"):
+            save_checkpoint(path, backbone, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
+
+
+# --- the command line: one line, no traceback --------------------------------------------------------
+
+
+@pytest.fixture
+def cli(tiny_voc, tmp_path, monkeypatch, capsys):
+    """Runs a command on the tiny data set; returns (exit code, stdout, lines of stderr)."""
+    monkeypatch.setattr(datasets, "DATA", tiny_voc)
+    monkeypatch.setenv("PANET_VOC_ROOT", str(tiny_voc))
+
+    def run(*argv):
+        with warnings.catch_warnings():
+            code = main([str(a) for a in argv])
+        out, err = capsys.readouterr()
+        lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip()]
+        return code, out, [line for line in lines if "it/s" not in line and "?it" not in line]
+
+    return run
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "narrow.safetensors"
+    save_file(VGG16(NARROW).state_dict(), path)
+    return path
+
+
+def evaluation(weights, *more):
+    return ("evaluate", "--weights", weights, "--width", NARROW, "--device", "cpu", "--runs", 1, "--episodes", 3, "--shots", 1, *more)
+
+
+def wrong(case, tmp_path):
+    """Options that are wrong, and what the sentence says."""
+    return {
+        "fold": (["--fold", 7], "There is no fold 7: folds are 0..3"),
+        "ways": (["--ways", 9], "9 ways of 1 shots and 1 queries cannot be drawn: 5 of 5 classes"),
+        "shots": (["--shots", 500], "1 ways of 500 shots"),
+        "no shots": (["--shots", 0], "An episode needs a way, a shot and a query"),
+        "runs": (["--runs", 0], "at least 1 run and 1 episode"),
+        "class": (["--classes", "zebra"], "'zebra' is no class of this data set: choose from mug"),
+        "other fold": (["--classes", "mug", "pear"], "'pear' is no class of fold 0: choose from mug, bottle"),
+        "split": (["--split", "test"], "test.txt is missing"),
+        "missing": (["--weights", tmp_path / "no.pt"], f"There is no checkpoint at {tmp_path / 'no.pt'}: train one"),
+        "width": (["--width", 0.25], "is of another architecture: features.0.weight"),
+        "device": (["--device", "abacus"], "There is no device 'abacus' here: use --device cpu"),
+    }[case]
+
+
+CASES = ["fold", "ways", "shots", "no shots", "runs", "class", "other fold", "split", "missing", "width", "device"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_evaluate_says_what_is_wrong_in_one_line(cli, weights, tmp_path, case):
+    options, sentence = wrong(case, tmp_path)
+    code, out, err = cli(*evaluation(weights, *options))
+    assert code == 1 and out == "" and len(err) == 1
+    assert err[0].startswith("panet_lite: ") and sentence in err[0]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_no_cuda(cli, weights, tmp_path, monkeypatch, command):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    more = ["--out", tmp_path / "out"] if command == "train" else []
+    for name in ("cuda", "cuda:1"):
+        code, _, err = cli(command, "--weights", weights, "--width", NARROW, "--device", name, *more)
+        assert code == 1 and err == [
+            "panet_lite: There is no CUDA device here (or this torch is a CPU build): use --device cpu."
+        ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_into_a_full_folder_keeps_the_old_numbers(cli, weights, tmp_path, monkeypatch):
+    out = tmp_path / "numbers" / "fold0.json"
+    assert cli(*evaluation(weights, "--out", out))[0] == 0
+    old = out.read_text()
+    assert json.loads(old)["1-way 1-shot"]["episodes"] == 3
+
+    def full(self, text, **kwargs):
+        full_disk(self)
+
+    monkeypatch.setattr(datasets.Path, "write_text", full)
+    code, _, err = cli(*evaluation(weights, "--seed", 3, "--out", out))
+    assert code == 1 and err == [
+        f"panet_lite: Could not write {out} (No space left on device): nothing was changed there. "
+        "Free some space or choose a folder you may write to."
+    ]
+    assert out.read_text() == old and list(out.parent.iterdir()) == [out]
+
+
+def test_train_into_an_unwritable_folder_fails_before_it_trains(cli, weights, tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr("panet_lite.__main__.train", lambda *_: pytest.fail("trained for nothing"))
+    code, _, err = cli("train", "--weights", weights, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out")
+    assert code == 1 and len(err) == 1 and err[0].startswith(f"panet_lite: Could not write {tmp_path / 'out'}/log.json")
+
+
+def test_a_bad_fold_is_found_before_training_starts(cli, tmp_path):
+    code, _, err = cli("train", "--fold", 5, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out")
+    assert code == 1 and err == ["panet_lite: There is no fold 5: folds are 0..3, the paper's split-1 is fold 0."]
+    assert not (tmp_path / "out").exists()
+
+
+def test_python_m_panet_lite_ends_with_code_1_and_no_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "panet_lite", "evaluate", "--dataset", "pascal", "--weights", "none.pt"],
+        capture_output=True, text=True, env={**os.environ, "PANET_VOC_ROOT": str(tmp_path / "gone")},
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("panet_lite: There is no data set at ")
+    assert str(tmp_path / "gone") in done.stderr
+
+
+def test_a_checkpoint_that_holds_nan(tmp_path, weights):
+    state = load_file(weights)
+    state["features.0.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "nan.safetensors")
+    model = PANet(vgg16(tmp_path / "nan.safetensors", NARROW)).eval()
+    with pytest.raises(ValueError, match="not finite"):
+        model(own(torch.ones(6, 7)))
