@@ -44,7 +44,7 @@ def arguments() -> argparse.ArgumentParser:
     command.add_argument("--iterations", type=int, help="steps of Algorithm 1")
     command.add_argument("--lambda-par", type=float, help="weight of Eq. 7; 0 trains without PAR")
     command.add_argument(
-        "--keep-unseen", action="store_true", help="keep training images that show a test class"
+        "--drop-unseen", action="store_true", help="leave out training images that show a test class"
     )
     command = commands.add_parser(
         "evaluate", parents=[common], help="mean-IoU and binary-IoU over runs of episodes"
@@ -101,7 +101,7 @@ def run_training(args: argparse.Namespace) -> None:
     """Pre-train unless weights are given, train on episodes, write checkpoints and log to --out."""
     device, (first, recipe) = device_named(args.device), recipes(args)
     dataset = open_dataset(args, "trainaug" if args.dataset == "pascal" else "train")
-    exclude = () if args.keep_unseen else dataset.fold(args.fold)
+    exclude = dataset.fold(args.fold) if args.drop_unseen else ()
     shape = (recipe.ways, recipe.shots, 1, args.seed, args.preset, exclude)
     sampler = EpisodeSampler(dataset, base_classes(dataset, args.fold), *shape, flip=True)
     about = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "episodes": asdict(recipe), **versions()}

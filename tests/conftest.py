@@ -116,5 +116,3 @@ def head():
         )
 
     return draw
-
-

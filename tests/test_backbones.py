@@ -65,7 +65,9 @@ def test_random_weights_come_from_the_global_seed():
     b = vgg16(width=NARROW)
     c = vgg16(width=NARROW)
     key = "features.0.weight"
-    assert a.state_dict()[key].equal(b.state_dict()[key]) and not a.state_dict()[key].equal(c.state_dict()[key])
+    assert a.state_dict()[key].equal(b.state_dict()[key]) and not a.state_dict()[key].equal(
+        c.state_dict()[key]
+    )
 
 
 def trained_twin():
@@ -90,7 +92,9 @@ def test_folded_is_the_same_function():
     twin.train()
     plain = twin.folded()
     assert not any(isinstance(x, nn.BatchNorm2d) for x in plain.modules())
-    assert count(plain) == count(VGG16(NARROW)) and list(plain.state_dict()) == list(VGG16(NARROW).state_dict())
+    assert count(plain) == count(VGG16(NARROW)) and list(plain.state_dict()) == list(
+        VGG16(NARROW).state_dict()
+    )
     with torch.no_grad():
         torch.testing.assert_close(plain(images), expected, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(plain.train()(images), expected, rtol=1e-4, atol=1e-4)
@@ -140,12 +144,17 @@ def test_truncated(saved, name, share):
     path = saved[1] / name
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=rf"The checkpoint {path} is truncated or .*Copy or download it again"):
+    with pytest.raises(
+        ValueError, match=rf"The checkpoint {path} is truncated or .*Copy or download it again"
+    ):
         vgg16(path, NARROW)
 
 
 def test_other_width(saved):
-    with pytest.raises(ValueError, match=r"weights.pth is of another architecture: features.0.weight is \(4, 3, 3, 3\), this backbone wants \(8,.*width"):
+    with pytest.raises(
+        ValueError,
+        match=r"weights.pth is of another architecture: features.0.weight is \(4, 3, 3, 3\), this backbone wants \(8,.*width",
+    ):
         vgg16(saved[1] / "weights.pth", NARROW * 2)
 
 
@@ -154,10 +163,14 @@ def test_other_architecture(saved):
     state = backbone.state_dict()
     few = {k: v for k, v in state.items() if k != "features.14.bias"}
     torch.save(few, folder / "few.pt")
-    with pytest.raises(ValueError, match=r"few.pt is of another architecture: features.14.bias is missing. Build"):
+    with pytest.raises(
+        ValueError, match=r"few.pt is of another architecture: features.14.bias is missing. Build"
+    ):
         vgg16(folder / "few.pt", NARROW)
     torch.save({**state, "classifier.0.weight": torch.zeros(2)}, folder / "more.pt")
-    with pytest.raises(ValueError, match=r"more.pt is of another architecture: it also holds classifier.0.weight"):
+    with pytest.raises(
+        ValueError, match=r"more.pt is of another architecture: it also holds classifier.0.weight"
+    ):
         vgg16(folder / "more.pt", NARROW)
     torch.save(trained_twin().state_dict(), folder / "bn.pt")
     with pytest.raises(ValueError, match=r"bn.pt is of another architecture"):
@@ -166,7 +179,9 @@ def test_other_architecture(saved):
         vgg16(folder / "weights.pth", NARROW, batch_norm=True)
 
 
-@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {"epoch": 3, "state_dict": 4}, {"epoch": 3}, "text"])
+@pytest.mark.parametrize(
+    "content", [[1, 2], torch.zeros(3), {"epoch": 3, "state_dict": 4}, {"epoch": 3}, "text"]
+)
 def test_a_torch_file_of_other_things(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"The checkpoint .*other.pt (is|holds) .*Copy or download it again"):
@@ -227,7 +242,9 @@ def test_imagenet_weights_come_from_torchvisions_loader(hub):
 
 
 def test_no_network_is_one_sentence(hub):
-    with pytest.raises(ValueError, match=rf"ImageNet weights cannot be had.*{hub.parent}.*unreachable.*try again"):
+    with pytest.raises(
+        ValueError, match=rf"ImageNet weights cannot be had.*{hub.parent}.*unreachable.*try again"
+    ):
         imagenet_state()
 
 
@@ -235,7 +252,9 @@ def test_a_download_that_was_cut_short_is_one_sentence(hub):
     """torchvision checks the hash when it downloads, never again."""
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, hub)
     hub.write_bytes(hub.read_bytes()[:500])
-    with pytest.raises(ValueError, match=rf"ImageNet weights cannot be had.*{hub.parent}.*delete what is there"):
+    with pytest.raises(
+        ValueError, match=rf"ImageNet weights cannot be had.*{hub.parent}.*delete what is there"
+    ):
         vgg16("imagenet")
 
 

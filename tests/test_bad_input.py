@@ -131,7 +131,9 @@ def test_truncated_image(tmp_path, suffix, share):
         read_image(path)
     path.write_bytes(content[: int(share * len(content))])
     if suffix == "png":
-        with pytest.raises(ValueError, match=rf"The mask {path} (cannot be read .*truncated|is a picture of mode)"):
+        with pytest.raises(
+            ValueError, match=rf"The mask {path} (cannot be read .*truncated|is a picture of mode)"
+        ):
             read_label_map(path)
 
 
@@ -156,7 +158,9 @@ def test_missing_image_is_named(tmp_path):
 def test_mask_of_another_size(copy):
     path = copy / "SegmentationClass" / "val_004.png"
     Image.open(path).crop((0, 0, 64, 60)).save(path)
-    with pytest.raises(ValueError, match=rf"The mask {path} is 64 x 60 pixels, but its image is 64 x 64: they must"):
+    with pytest.raises(
+        ValueError, match=rf"The mask {path} is 64 x 60 pixels, but its image is 64 x 64: they must"
+    ):
         Tabletop("val", root=copy)
 
 
@@ -165,14 +169,19 @@ def test_label_value_that_is_no_class(copy):
     labels = np.array(Image.open(path))
     labels[0, 0] = 21
     Image.fromarray(labels).save(path)
-    with pytest.raises(ValueError, match=rf"The mask {path} holds the value 21, which is no class: labels are 0..20 and 255"):
+    with pytest.raises(
+        ValueError, match=rf"The mask {path} holds the value 21, which is no class: labels are 0..20 and 255"
+    ):
         Tabletop("val", root=copy)
 
 
 def test_mask_in_colours(copy):
     path = copy / "SegmentationClass" / "val_006.png"
     Image.open(path).convert("RGB").save(path)
-    with pytest.raises(ValueError, match=rf"The mask {path} is a picture of mode RGB, not a label map: save it with one channel"):
+    with pytest.raises(
+        ValueError,
+        match=rf"The mask {path} is a picture of mode RGB, not a label map: save it with one channel",
+    ):
         Tabletop("val", root=copy)
 
 
@@ -182,12 +191,26 @@ def own(labels, image=None, query=None):
 
 
 def test_own_mask_of_another_size():
-    with pytest.raises(ValueError, match=r"label map of way 1, shot 1 is \(6, 8\), its image \(6, 7\): make them one size"):
+    with pytest.raises(
+        ValueError, match=r"label map of way 1, shot 1 is \(6, 8\), its image \(6, 7\): make them one size"
+    ):
         own(torch.ones(6, 8))
     with pytest.raises(ValueError, match=r"support images .* and label maps .* do not belong together"):
-        Episode(torch.rand(1, 1, 1, 3, 4, 4), torch.ones(1, 1, 1, 4, 5), torch.rand(1, 1, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.ones(1, 1))
+        Episode(
+            torch.rand(1, 1, 1, 3, 4, 4),
+            torch.ones(1, 1, 1, 4, 5),
+            torch.rand(1, 1, 3, 4, 4),
+            torch.ones(1, 1, 4, 4),
+            torch.ones(1, 1),
+        )
     with pytest.raises(ValueError, match=r"query images .* and label maps .* do not belong together"):
-        Episode(torch.rand(1, 1, 1, 3, 4, 4), torch.ones(1, 1, 1, 4, 4), torch.rand(1, 2, 3, 4, 4), torch.ones(1, 1, 4, 4), torch.ones(1, 1))
+        Episode(
+            torch.rand(1, 1, 1, 3, 4, 4),
+            torch.ones(1, 1, 1, 4, 4),
+            torch.rand(1, 2, 3, 4, 4),
+            torch.ones(1, 1, 4, 4),
+            torch.ones(1, 1),
+        )
 
 
 def test_own_images_of_different_sizes_or_kinds():
@@ -205,14 +228,18 @@ def test_own_images_of_different_sizes_or_kinds():
 def test_own_label_value_that_is_no_class(value):
     labels = torch.ones(6, 7, dtype=torch.uint8)
     labels[2, 3] = value
-    with pytest.raises(ValueError, match=rf"way 1, shot 1 holds {value}, which is no class: use 0, 1..1 and 255"):
+    with pytest.raises(
+        ValueError, match=rf"way 1, shot 1 holds {value}, which is no class: use 0, 1..1 and 255"
+    ):
         own(labels)
 
 
 @pytest.mark.parametrize("empty", [0, 255])
 def test_mask_without_foreground_warns_and_the_result_is_finite(empty):
     torch.manual_seed(0)
-    with pytest.warns(UserWarning, match="label map of way 1, shot 1 has no pixel of class 1: it adds nothing"):
+    with pytest.warns(
+        UserWarning, match="label map of way 1, shot 1 has no pixel of class 1: it adds nothing"
+    ):
         episode = own(torch.full((6, 7), empty, dtype=torch.uint8))
     model = PANet(VGG16(NARROW)).eval()
     with torch.no_grad():
@@ -230,7 +257,10 @@ def test_non_finite_features(value):
     image = torch.rand(3, 6, 7)
     image[0, 2, 3] = value
     episode = own(torch.ones(6, 7), image)
-    with pytest.raises(ValueError, match="features that are not finite .*: check that the images are RGB in 0..1 and that the checkpoint"):
+    with pytest.raises(
+        ValueError,
+        match="features that are not finite .*: check that the images are RGB in 0..1 and that the checkpoint",
+    ):
         PANet(VGG16(NARROW)).eval()(episode)
     backbone = VGG16(NARROW)
     backbone.features[0].weight.data[0, 0, 0, 0] = value
@@ -242,7 +272,9 @@ def test_non_finite_features(value):
 
 
 def test_missing_data_set(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=rf"no data set at {tmp_path / 'x'}: .*val.txt is missing. .*PANET_VOC_ROOT"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"no data set at {tmp_path / 'x'}: .*val.txt is missing. .*PANET_VOC_ROOT"
+    ):
         Tabletop("val", root=tmp_path / "x")
     monkeypatch.delenv("PANET_VOC_ROOT", raising=False)
     with pytest.raises(FileNotFoundError, match="set PANET_VOC_ROOT to the folder .*VOC2012/"):
@@ -252,13 +284,18 @@ def test_missing_data_set(tmp_path, monkeypatch):
         Pascal("trainaug")
 
 
-@pytest.mark.parametrize("folder, name", [("JPEGImages", "val_017.jpg"), ("SegmentationClass", "val_030.png")])
+@pytest.mark.parametrize(
+    "folder, name", [("JPEGImages", "val_017.jpg"), ("SegmentationClass", "val_030.png")]
+)
 def test_half_copied_data_set(copy, folder, name):
     files = sorted((copy / folder).glob("val_*"))
     for path in files[[p.name for p in files].index(name) :]:
         path.unlink()
     missing = 60 - int(name[4:7])
-    with pytest.raises(FileNotFoundError, match=rf"data set at {copy} is incomplete: {missing} files that val.txt lists are missing, the first is .*{name}. Copy or extract it again"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"data set at {copy} is incomplete: {missing} files that val.txt lists are missing, the first is .*{name}. Copy or extract it again",
+    ):
         Tabletop("val", root=copy)
 
 
@@ -277,9 +314,15 @@ def test_unknown_class_name_and_preset(tiny):
 
 def test_more_ways_or_shots_than_there_are(tiny):
     dataset = tiny()
-    with pytest.raises(ValueError, match=r"6 ways of 1 shots and 1 queries cannot be drawn: 5 of 5 classes have images enough"):
+    with pytest.raises(
+        ValueError,
+        match=r"6 ways of 1 shots and 1 queries cannot be drawn: 5 of 5 classes have images enough",
+    ):
         EpisodeSampler(dataset, dataset.fold(0), ways=6)
-    with pytest.raises(ValueError, match=r"1 ways of 99 shots .* 0 of 5 classes .* fewer than 100 images: mug \(\d+\), bottle"):
+    with pytest.raises(
+        ValueError,
+        match=r"1 ways of 99 shots .* 0 of 5 classes .* fewer than 100 images: mug \(\d+\), bottle",
+    ):
         EpisodeSampler(dataset, dataset.fold(0), shots=99)
     for wrong in ({"ways": 0}, {"shots": 0}, {"queries": 0}):
         with pytest.raises(ValueError, match=r"An episode needs a way, a shot and a query, not"):
@@ -292,7 +335,10 @@ def test_two_ways_that_live_in_the_same_few_images(tiny):
     dataset.coverage[:] = 0
     dataset.coverage[:3, [1, 2]] = 0.2
     sampler = EpisodeSampler(dataset, [1, 2], ways=2, shots=2)
-    with pytest.raises(ValueError, match=r"Episode 0 wants \d more images of (mug|bottle), but only \d are left .* use fewer ways or shots"):
+    with pytest.raises(
+        ValueError,
+        match=r"Episode 0 wants \d more images of (mug|bottle), but only \d are left .* use fewer ways or shots",
+    ):
         sampler.draw(0)
 
 
@@ -319,7 +365,10 @@ def full_disk(path):
 def test_a_full_disk_keeps_the_old_file(tmp_path):
     path = tmp_path / "numbers.json"
     path.write_text("old")
-    with pytest.raises(OSError, match=rf"Could not write {path} \(No space left on device\): nothing was changed there. Free some"):
+    with pytest.raises(
+        OSError,
+        match=rf"Could not write {path} \(No space left on device\): nothing was changed there. Free some",
+    ):
         write_atomically(path, full_disk)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
@@ -343,7 +392,9 @@ def test_an_unwritable_folder(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(datasets.Path, "mkdir", denied)
-    with pytest.raises(OSError, match=rf"Could not write {tmp_path / 'new' / 'a.json'} \(Permission denied\)"):
+    with pytest.raises(
+        OSError, match=rf"Could not write {tmp_path / 'new' / 'a.json'} \(Permission denied\)"
+    ):
         write_atomically(tmp_path / "new" / "a.json", lambda path: path.write_text("x"))
 
 
@@ -416,7 +467,22 @@ def weights(tmp_path):
 
 
 def evaluation(weights, *more):
-    return ("evaluate", "--weights", weights, "--width", NARROW, "--device", "cpu", "--runs", 1, "--episodes", 3, "--shots", 1, *more)
+    return (
+        "evaluate",
+        "--weights",
+        weights,
+        "--width",
+        NARROW,
+        "--device",
+        "cpu",
+        "--runs",
+        1,
+        "--episodes",
+        3,
+        "--shots",
+        1,
+        *more,
+    )
 
 
 def wrong(case, tmp_path):
@@ -430,13 +496,28 @@ def wrong(case, tmp_path):
         "class": (["--classes", "zebra"], "'zebra' is no class of this data set: choose from mug"),
         "other fold": (["--classes", "mug", "pear"], "'pear' is no class of fold 0: choose from mug, bottle"),
         "split": (["--split", "test"], "test.txt is missing"),
-        "missing": (["--weights", tmp_path / "no.pt"], f"There is no checkpoint at {tmp_path / 'no.pt'}: train one"),
+        "missing": (
+            ["--weights", tmp_path / "no.pt"],
+            f"There is no checkpoint at {tmp_path / 'no.pt'}: train one",
+        ),
         "width": (["--width", 0.25], "is of another architecture: features.0.weight"),
         "device": (["--device", "abacus"], "There is no device 'abacus' here: use --device cpu"),
     }[case]
 
 
-CASES = ["fold", "ways", "shots", "no shots", "runs", "class", "other fold", "split", "missing", "width", "device"]
+CASES = [
+    "fold",
+    "ways",
+    "shots",
+    "no shots",
+    "runs",
+    "class",
+    "other fold",
+    "split",
+    "missing",
+    "width",
+    "device",
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -480,13 +561,21 @@ def test_evaluate_into_a_full_folder_keeps_the_old_numbers(cli, weights, tmp_pat
 def test_train_into_an_unwritable_folder_fails_before_it_trains(cli, weights, tmp_path, monkeypatch):
     (tmp_path / "out").write_text("a file")
     monkeypatch.setattr("panet_lite.__main__.train", lambda *_: pytest.fail("trained for nothing"))
-    code, _, err = cli("train", "--weights", weights, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out")
-    assert code == 1 and len(err) == 1 and err[0].startswith(f"panet_lite: Could not write {tmp_path / 'out'}/log.json")
+    code, _, err = cli(
+        "train", "--weights", weights, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out"
+    )
+    assert (
+        code == 1
+        and len(err) == 1
+        and err[0].startswith(f"panet_lite: Could not write {tmp_path / 'out'}/log.json")
+    )
 
 
 def test_a_bad_fold_is_found_before_training_starts(cli, tmp_path):
     code, _, err = cli("train", "--fold", 5, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out")
-    assert code == 1 and err == ["panet_lite: There is no fold 5: folds are 0..3, the paper's split-1 is fold 0."]
+    assert code == 1 and err == [
+        "panet_lite: There is no fold 5: folds are 0..3, the paper's split-1 is fold 0."
+    ]
     assert not (tmp_path / "out").exists()
 
 
@@ -496,7 +585,9 @@ def test_python_m_panet_lite_ends_with_code_1_and_no_traceback(tmp_path):
         capture_output=True, text=True, env={**os.environ, "PANET_VOC_ROOT": str(tmp_path / "gone")},
     )  # fmt: skip
     assert done.returncode == 1 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("panet_lite: There is no data set at ")
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(
+        "panet_lite: There is no data set at "
+    )
     assert str(tmp_path / "gone") in done.stderr
 
 

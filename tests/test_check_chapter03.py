@@ -95,14 +95,17 @@ def test_wrong_shape_is_named(capsys):
     assert "shape (3,)" in said(capsys)
 
 
-@pytest.mark.parametrize("answer, verdict", [("b", True), ("a", False), (" C ", False), ("z", False), (None, None)])
+@pytest.mark.parametrize(
+    "answer, verdict", [("b", True), ("a", False), (" C ", False), ("z", False), (None, None)]
+)
 def test_doubled_mask(answer, verdict, capsys):
     assert check.doubled_mask(answer) is verdict
     assert said(capsys)[0] == {True: "✓", False: "✗", None: "…"}[verdict]
 
 
 @pytest.mark.parametrize(
-    "answer, verdict", [(0.75, True), (3 / 4, True), ("0.75", True), (1, False), ("much", False), (None, None)]
+    "answer, verdict",
+    [(0.75, True), (3 / 4, True), ("0.75", True), (1, False), ("much", False), (None, None)],
 )
 def test_empty_shot(answer, verdict, capsys):
     assert check.empty_shot(answer) is verdict

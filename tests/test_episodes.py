@@ -60,7 +60,9 @@ def test_every_draw(train_set, preset, fold, ways, shots, queries, seed, index):
         assert (shares[row, label] > 0).all() and (shares[row, label] >= least).all()
     for query in d.queries:
         assert any(shares[query, c] > 0 and shares[query, c] >= least for c in d.classes)
-    again = sampler(train_set, fold, ways=ways, shots=shots, queries=queries, seed=seed, preset=preset).draw(index)
+    again = sampler(train_set, fold, ways=ways, shots=shots, queries=queries, seed=seed, preset=preset).draw(
+        index
+    )
     assert all(np.array_equal(a, b) for a, b in zip(d, again))
 
 
@@ -280,7 +282,14 @@ OTHER_SHAPE = other.getvalue()
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b[:40], lambda b: b"\x80\x04N.", lambda b: b"PK\x03\x04oops", lambda b: OTHER_SHAPE],
+    [
+        lambda b: b"",
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:40],
+        lambda b: b"\x80\x04N.",
+        lambda b: b"PK\x03\x04oops",
+        lambda b: OTHER_SHAPE,
+    ],
     ids=["empty", "truncated", "header", "pickle", "zip", "shape"],
 )
 def test_a_spoilt_cache_file_is_replaced(copy, reads, tmp_path, spoil):

@@ -135,9 +135,7 @@ def noisy_result(episodes, seed=0):
     rng = np.random.default_rng(seed)
     hits = rng.integers(20, 80, (2, episodes))
     counts = np.stack([np.full_like(hits, 300), np.full_like(hits, 20), 100 - hits, hits], -1)
-    return Result(
-        counts.reshape(2, episodes, 2, 2), rng.integers(1, 3, (2, episodes, 1)), (1, 2), "standard"
-    )
+    return Result(counts.reshape(2, episodes, 2, 2), rng.integers(1, 3, (2, episodes, 1)), (1, 2), "standard")
 
 
 def test_interval_contains_the_point_and_shrinks():
@@ -175,7 +173,8 @@ def test_the_bank_equals_the_plain_way(tiny, model, preset, shape):
 def test_the_bank_follows_the_models_alpha_and_distance(tiny):
     dataset = tiny()
     results = [
-        evaluate(PANet(Twin(), distance=d), dataset, 0, runs=1, episodes=4).confusions for d in ("cosine", "euclidean")
+        evaluate(PANet(Twin(), distance=d), dataset, 0, runs=1, episodes=4).confusions
+        for d in ("cosine", "euclidean")
     ]
     sampler = EpisodeSampler(dataset, dataset.fold(0), seed=0)
     plain = score_episode(PANet(Twin(), distance="euclidean"), sampler.batch(range(4)))

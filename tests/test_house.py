@@ -72,7 +72,9 @@ def test_a_wrong_arrow_is_noticed():
         assert check_imports(PACKAGE / "matching.py", ast.parse(line)), line
     assert not check_imports(PACKAGE / "model.py", ast.parse("from .matching import match\nimport torch"))
     assert check_imports(PACKAGE / "check" / "one.py", ast.parse("from ..__main__ import main"))
-    assert not check_imports(PACKAGE / "check" / "one.py", ast.parse("from .harness import say\nfrom ..model import PANet"))
+    assert not check_imports(
+        PACKAGE / "check" / "one.py", ast.parse("from .harness import say\nfrom ..model import PANet")
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
@@ -85,7 +87,16 @@ def test_the_head_is_functions_of_tensors(name):
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not used & {"open", "print", "Path", "preset", "dataset", "PRESETS"}
-    assert not called & {"item", "tolist", "numpy", "cpu", "cuda", "nonzero", "is_cuda", "synchronize"}  # would wait
+    assert not called & {
+        "item",
+        "tolist",
+        "numpy",
+        "cpu",
+        "cuda",
+        "nonzero",
+        "is_cuda",
+        "synchronize",
+    }  # would wait
     loops = (ast.For, ast.While, ast.AsyncFor)
     assert not any(isinstance(node, loops) for node in ast.walk(tree))
 
@@ -135,4 +146,6 @@ def test_chapters_and_modules_share_a_table_of_contents():
     """Each module of the architecture's table names its chapter or its place in the paper."""
     for name, chapter in (("episodes", 1), ("backbones", 2), ("prototypes", 3), ("matching", 4), ("alignment", 5),
                           ("training", 6), ("evaluation", 7)):  # fmt: skip
-        assert f"chapter {chapter}" in " ".join(ast.get_docstring(parse(PACKAGE / f"{name}.py")).split()), name
+        assert f"chapter {chapter}" in " ".join(ast.get_docstring(parse(PACKAGE / f"{name}.py")).split()), (
+            name
+        )

@@ -54,14 +54,18 @@ def long_cells(notebook, stem):
             yield f"cell {i} has {lines} lines, more than 25"
 
 
+def is_picture(output):
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
 def compared_outputs(notebook):
     """How many outputs nbval compares: text, but not beside a picture or where it must look away."""
     count = 0
     for _, cell in code_cells(notebook):
         if not IGNORED.search(cell.source + " ".join(cell.metadata.get("tags", []))):
             for output in cell.outputs:
-                data = output.get("data", {})
-                count += output.output_type == "stream" or ("text/plain" in data and "image/png" not in data)
+                words = "text/plain" in output.get("data", {}) and not is_picture(output)
+                count += output.output_type == "stream" or words
     return count
 
 
@@ -72,7 +76,7 @@ def too_few_compared_outputs(notebook, stem):
 
 def pictures_without_words(notebook, stem):
     for i, cell in code_cells(notebook):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+        if any(map(is_picture, cell.outputs)):
             mystnb = cell.metadata.get("mystnb", {})
             image, figure = mystnb.get("image", {}), mystnb.get("figure", {})
             if len(str(image.get("alt", "")).split()) < 5:

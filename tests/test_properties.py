@@ -52,10 +52,14 @@ def plain_prototypes(features, labels):
     result = []
     for episode, maps in zip(features, labels):
         ways, shots = maps.shape[:2]
-        background = [pooled(episode[c, k], (maps[c, k] == 0).double()) for c in range(ways) for k in range(shots)]
+        background = [
+            pooled(episode[c, k], (maps[c, k] == 0).double()) for c in range(ways) for k in range(shots)
+        ]
         rows = [sum(background) / (ways * shots)]
         for c in range(ways):
-            rows.append(sum(pooled(episode[c, k], (maps[c, k] == c + 1).double()) for k in range(shots)) / shots)
+            rows.append(
+                sum(pooled(episode[c, k], (maps[c, k] == c + 1).double()) for k in range(shots)) / shots
+            )
         result.append(torch.stack(rows))
     return torch.stack(result)
 
@@ -156,13 +160,18 @@ def test_empty_mask_counts_as_zero_and_keeps_the_divisor(head):
 def test_shot_order_is_irrelevant(head, ways, shots, seed):
     e = head(1, ways, shots, seed=seed)
     order = torch.randperm(shots, generator=torch.Generator().manual_seed(seed))
-    close(support_prototypes(e.support[:, :, order], e.labels[:, :, order]), support_prototypes(e.support, e.labels))
+    close(
+        support_prototypes(e.support[:, :, order], e.labels[:, :, order]),
+        support_prototypes(e.support, e.labels),
+    )
 
 
 @given(ways=st.integers(2, 4), shots=counts, seed=seeds)
 def test_relabelling_classes_permutes_prototypes_logits_and_nothing_else(head, ways, shots, seed):
     e = head(2, ways, shots, seed=seed)
-    order = torch.randperm(ways, generator=torch.Generator().manual_seed(seed))  # new way i is old way order[i]
+    order = torch.randperm(
+        ways, generator=torch.Generator().manual_seed(seed)
+    )  # new way i is old way order[i]
     table = torch.full((256,), 255, dtype=torch.uint8)
     table[0] = 0
     table[order + 1] = torch.arange(1, ways + 1, dtype=torch.uint8)
@@ -181,7 +190,9 @@ def test_relabelling_classes_permutes_prototypes_logits_and_nothing_else(head, w
 # --- matching --------------------------------------------------------------------------------------
 
 
-@given(batch=counts, queries=counts, ways=counts, seed=seeds, distance=st.sampled_from(["cosine", "euclidean"]))
+@given(
+    batch=counts, queries=counts, ways=counts, seed=seeds, distance=st.sampled_from(["cosine", "euclidean"])
+)
 def test_match_equals_loops(head, batch, queries, ways, seed, distance):
     e = head(batch, ways, queries=queries, seed=seed)
     prototypes = normal(batch, ways + 1, 5, seed=seed)
@@ -333,7 +344,9 @@ def test_each_query_is_matched_alone_but_the_losses_are_joint(head, queries, see
     valid = (e.truth != 255).sum((0, 2, 3)).double()
     alone = torch.stack([segmentation_loss(x, e.truth[:, q : q + 1]) for q, x in enumerate(ones)])
     close(seg, (alone * valid).sum() / valid.sum())
-    _, _, seg, par = everything(SimpleNamespace(**{**vars(e), "query": e.query[:, :1], "truth": e.truth[:, :1]}))
+    _, _, seg, par = everything(
+        SimpleNamespace(**{**vars(e), "query": e.query[:, :1], "truth": e.truth[:, :1]})
+    )
     e.query, e.truth = (x[:, :1].expand_as(x) for x in (e.query, e.truth))  # the same query several times
     close(everything(e)[2], seg)
     torch.testing.assert_close(everything(e)[3], par, rtol=1e-4, atol=1e-6)  # areas grow, 1e-5 does not
@@ -345,7 +358,9 @@ def test_each_query_is_matched_alone_but_the_losses_are_joint(head, queries, see
 @pytest.mark.parametrize("size", [(5, 7), (3, 2)])
 def test_gradcheck_of_pooling(size):
     mask = uniform(2, *size)
-    assert torch.autograd.gradcheck(masked_average_pool, (normal(2, 3, 3, 2).requires_grad_(), mask.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        masked_average_pool, (normal(2, 3, 3, 2).requires_grad_(), mask.requires_grad_())
+    )
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
@@ -387,7 +402,7 @@ def test_half_precision_features_give_float32_results(head, dtype, autocast):
         assert ours.dtype == torch.float32
         if ours is not results[3]:
             torch.testing.assert_close(ours, exact, rtol=0, atol=0)
-    for half in ([] if dtype == torch.float32 else [results[4]]):  # low-precision logits, float32 loss
+    for half in [] if dtype == torch.float32 else [results[4]]:  # low-precision logits, float32 loss
         loss = segmentation_loss(results[2].to(dtype), e.truth)
         assert loss.dtype == torch.float32 and abs(loss - half) < 0.1
 
