@@ -208,6 +208,15 @@ def test_size_squashes_image_and_labels(tiny_voc):
     )  # nearest: no new labels
 
 
+def test_resized_grey_masks_hold_no_new_labels(tmp_path):
+    """Pillow never interpolates a palette; a mask saved as grey shows whether we ask it not to."""
+    Image.fromarray(np.kron([[0, 20], [255, 7]], np.ones((9, 9))).astype(np.uint8)).save(
+        tmp_path / "grey.png"
+    )
+    labels = datasets.read_label_map(tmp_path / "grey.png", 13)
+    assert labels.shape == (13, 13) and labels.unique().tolist() == [0, 7, 20, 255]
+
+
 def test_pascal_reads_the_same_layout(tiny_voc, monkeypatch):
     with pytest.warns(UserWarning, match="no trainaug.txt: using train.txt"):
         dataset = Pascal("trainaug", 32, tiny_voc)
