@@ -5,6 +5,7 @@ and the solutions of their exercises are run.
 """
 
 import ast
+import base64
 import contextlib
 import io
 import re
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import nbformat
 import notebooks
+import numpy as np
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
@@ -27,6 +30,13 @@ SOLUTION_CODE = re.compile(BLOCK % (3, "code-block"), re.M | re.S)
 LABEL = re.compile(r"^:label:\s*(\S+)", re.M)
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def a_picture():
+    """A PNG of one pixel, as a notebook holds it."""
+    buffer = io.BytesIO()
+    Image.new("P", (1, 1)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def is_lesson(stem):
@@ -241,7 +251,7 @@ nothing(1)
 def good_chapter():
     """A chapter that every guard is content with."""
     picture = new_output(
-        "display_data", data={"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
+        "display_data", data={"image/png": a_picture(), "text/plain": "<Figure size 640x480 with 1 Axes>"}
     )
     mystnb = {
         "image": {"alt": "Two lines that cross in the middle"},
@@ -410,7 +420,7 @@ def test_normalise_keeps_what_matters_and_is_idempotent():
     notebook = good_chapter()
     first = notebooks.dump(notebook)
     assert notebooks.dump(notebooks.normalise(notebook, "01_good")) == first
-    assert "iVBORw0KGgo=" in first and "<Figure size" in first and first.endswith("}\n")
+    assert a_picture() in first and "<Figure size" in first and first.endswith("}\n")
     keep_widget_view(notebook)
     notebooks.normalise(notebook, "01_good")
     assert notebook.cells[3].outputs[0].data == {"text/plain": "IntSlider()"}
@@ -421,3 +431,16 @@ def test_execute_runs_in_the_chapters_folder(tmp_path):
     notebooks.normalise(notebooks.execute(notebook, tmp_path), "x")
     assert notebook.cells[0].outputs[0].text.splitlines() == [str(tmp_path), "again"]
     assert notebook.cells[0].execution_count == 1 and not notebook.cells[0].metadata
+
+
+def test_normalise_makes_pictures_smaller_once():
+    x = np.arange(128, dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 8, (128, 128, 3), dtype=np.uint8)
+    photo = np.stack(np.broadcast_arrays(x[:, None], x[None], 200), axis=2).astype(np.uint8) + noise
+    buffer = io.BytesIO()
+    Image.fromarray(photo).save(buffer, "PNG")
+    big = base64.b64encode(buffer.getvalue()).decode()
+    small = notebooks.smaller(big)
+    assert len(small) < len(big) / 2 and notebooks.smaller(small) == small
+    with Image.open(io.BytesIO(base64.b64decode(small))) as picture:
+        assert picture.size == (128, 128) and picture.mode == "P"

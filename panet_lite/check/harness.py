@@ -99,6 +99,6 @@ def number(answer: object, right: float, tolerance: float, yes: str, no: str) ->
         return unfilled()
     try:
         value = float(answer)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return say(False, f"a number is wanted, not {type(answer).__name__}")
     return say(abs(value - right) <= tolerance, yes if abs(value - right) <= tolerance else no)
