@@ -58,6 +58,13 @@ def never_run(notebook, stem):
             yield f"cell {i} was never run"
 
 
+def idle_cells(notebook, stem):
+    for i, cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        if not lines or lines == ["pass"]:
+            yield f"cell {i} does nothing"
+
+
 def long_cells(notebook, stem):
     for i, cell in code_cells(notebook):
         if (lines := len(cell.source.splitlines())) > 25:
@@ -139,6 +146,7 @@ def exercises_without_solution(notebook, stem):
 
 GUARDS = [
     never_run,
+    idle_cells,
     long_cells,
     too_few_compared_outputs,
     pictures_without_words,
@@ -257,7 +265,7 @@ def good_chapter():
         "image": {"alt": "Two lines that cross in the middle"},
         "figure": {"caption": "Two lines.", "name": "fig-lines"},
     }
-    cells = [new_markdown_cell("# Title"), new_code_cell("pass")]
+    cells = [new_markdown_cell("# Title"), new_code_cell("import math")]
     for i in range(5):
         said = new_output("stream", name="stdout", text=f"{i}\n")
         cells.append(new_code_cell(f"print({i})", outputs=[said]))
@@ -275,6 +283,10 @@ def unrun(n):
 
 def make_long(n):
     n.cells[3].source = "pass\n" * 26
+
+
+def idle(n):
+    n.cells[3].source = "# to be written\npass"
 
 
 def print_less(n):
@@ -338,6 +350,7 @@ def drop_code(n):
     "spoil, guard",
     [
         (unrun, never_run),
+        (idle, idle_cells),
         (make_long, long_cells),
         (print_less, too_few_compared_outputs),
         (look_away, too_few_compared_outputs),

@@ -70,18 +70,19 @@ def objects(dataset: Tabletop, fold: int, runs: int, episodes: int) -> Result:
     return Result(np.reshape(counts, (*shape, 2, 2)), np.reshape(classes, (*shape, 1)), dataset.fold(fold))
 
 
-def measure(runs: int, episodes: int) -> dict:
-    """{baseline: [mean-IoU of fold 0, 1, 2, 3]}"""
-    dataset, numbers = Tabletop("val"), {name: [] for name in NAMES}
+def measure(dataset: Tabletop, fold: int, runs: int, episodes: int) -> dict[str, float]:
+    """{baseline: mean-IoU in points} on the classes of a fold."""
     torch.manual_seed(0)
-    models = {"colour": PANet(ColourHistogram()), "random": PANet(vgg16(width=0.25))}
-    for fold in range(len(dataset.folds)):
-        results = {"objects": objects(dataset, fold, runs, episodes)}
-        for name, model in {**models, "trained": pretrained(fold)}.items():
-            results[name] = evaluate(model, dataset, fold, runs=runs, episodes=episodes)
-        for name, result in results.items():
-            numbers[name].append(round(100 * result.mean_iou, 1))
-            print(f"fold {fold}, {NAMES[name]}: {numbers[name][-1]}", flush=True)
+    models = {
+        "colour": PANet(ColourHistogram()),
+        "random": PANet(vgg16(width=0.25)),
+        "trained": pretrained(fold),
+    }
+    results = {"objects": objects(dataset, fold, runs, episodes)}
+    results |= {name: evaluate(m, dataset, fold, runs=runs, episodes=episodes) for name, m in models.items()}
+    numbers = {name: round(100 * result.mean_iou, 1) for name, result in results.items()}
+    for name, value in numbers.items():
+        print(f"fold {fold}, {NAMES[name]}: {value}", flush=True)
     return numbers
 
 
@@ -95,13 +96,9 @@ def table(numbers: dict) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--episodes", type=int, default=1000)
-    args = parser.parse_args()
-    numbers = measure(args.runs, args.episodes)
-    about = {"runs": args.runs, "episodes": args.episodes, "torch": torch.__version__, "mean_iou": numbers}
+def report(numbers: dict[str, list[float]], runs: int, episodes: int) -> None:
+    """Write baselines.json and the table of the datasheet."""
+    about = {"runs": runs, "episodes": episodes, "torch": torch.__version__, "mean_iou": numbers}
     write_atomically(
         HERE / "baselines.json", lambda path: path.write_text(json.dumps(about, indent=1) + "\n")
     )
@@ -111,6 +108,16 @@ def main() -> None:
         r"<!-- baselines -->(.*<!-- end of baselines -->)?", lambda _: text, readme, flags=re.DOTALL
     )
     write_atomically(HERE / "README.md", lambda path: path.write_text(readme))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=1000)
+    args = parser.parse_args()
+    dataset = Tabletop("val")
+    rows = [measure(dataset, fold, args.runs, args.episodes) for fold in range(len(dataset.folds))]
+    report({name: [row[name] for row in rows] for name in NAMES}, args.runs, args.episodes)
 
 
 if __name__ == "__main__":
