@@ -14,7 +14,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test notebooks lab clean distclean FORCE
+.PHONY: help book test notebooks study bench lab clean distclean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,14 @@ notebooks: $(STAMP) ## run the chapters afresh and write them back, outputs and 
 	@echo "==> tidying the chapters"
 	@$(PY) book/notebooks.py normalise
 	@$(PY) book/notebooks.py check
+
+study: $(STAMP) ## train and score every model of the book's tables; goes on where it stopped (hours)
+	@echo "==> training four folds with and without alignment, then scoring them; Ctrl-C and again goes on"
+	@$(PY) data/results/study.py
+
+bench: $(STAMP) ## time the evaluation against the literal loop (a minute or two)
+	@echo "==> scoring 10,000 episodes, then some of them literally, and comparing every pixel"
+	@$(PY) benchmarks/evaluation.py
 
 lab: $(STAMP) ## open the chapters in JupyterLab
 	@echo "==> starting JupyterLab; stop it with Ctrl-C"

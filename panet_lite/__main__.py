@@ -1,21 +1,46 @@
-"""Command line: python -m panet_lite train | evaluate."""
+"""Command line: python -m panet_lite train | evaluate; for several processes, torchrun -m panet_lite ..."""
 
 import argparse
 import json
-import platform
+import os
 import sys
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from .backbones import vgg16
+from . import datasets
+from .annotations import KINDS
+from .backbones import VGG16, vgg16
 from .datasets import DATASETS, SegmentationDataset, write_atomically
-from .episodes import PRESETS, EpisodeSampler
+from .episodes import PRESETS
 from .evaluation import Result, evaluate
+from .feature_bank import FeatureBank
+from .image_bank import ImageBank
+from .machine import asked_to_stop, circumstances, device_named, processes, world
 from .model import PANet
-from .training import LAPTOP, PAPER, PretrainRecipe, Recipe, base_classes, pretrain, save_checkpoint, train
+from .training import (
+    LAPTOP,
+    PAPER,
+    Recipe,
+    State,
+    load_state,
+    save_checkpoint,
+    save_state,
+    train,
+    training_episodes,
+)
+
+RECIPES = {"laptop": LAPTOP, "paper": PAPER}
+
+
+def natural(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -23,50 +48,37 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m panet_lite", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--dataset", choices=DATASETS, default="tabletop")
-    common.add_argument("--fold", type=int, default=0, help="0..3; fold i is the paper's split-(i + 1)")
-    common.add_argument(
-        "--size", type=int, help="side of the square input (default: tabletop its own, pascal 417)"
-    )
-    common.add_argument("--width", type=float, default=0.25, help="of VGG-16's layers; 1 is the paper's")
-    common.add_argument("--weights", help='checkpoint to start from, or "imagenet" (width 1)')
-    common.add_argument("--preset", choices=PRESETS, default="standard")
-    common.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    common.add_argument("--seed", type=int, default=0)
-    command = commands.add_parser(
-        "train", parents=[common], help="pre-train if no weights are given, then Algorithm 1"
-    )
-    command.add_argument("--out", type=Path, required=True, help="folder for checkpoint, recipe and log")
-    command.add_argument("--recipe", choices=("laptop", "paper"), default="laptop")
-    command.add_argument(
-        "--pretrain", type=int, metavar="STEPS", help="steps of pre-training from random weights"
-    )
-    command.add_argument("--iterations", type=int, help="steps of Algorithm 1")
-    command.add_argument("--lambda-par", type=float, help="weight of Eq. 7; 0 trains without PAR")
-    command.add_argument(
-        "--drop-unseen", action="store_true", help="leave out training images that show a test class"
-    )
-    command = commands.add_parser(
-        "evaluate", parents=[common], help="mean-IoU and binary-IoU over runs of episodes"
-    )
-    command.add_argument("--classes", nargs="+", metavar="NAME", help="test only these classes of the fold")
-    command.add_argument("--split", help="list of images to test on (default: the preset's)")
-    command.add_argument("--ways", type=int, default=1)
-    command.add_argument("--shots", type=int, nargs="+", default=[1, 5])
-    command.add_argument("--runs", type=int, default=5)
-    command.add_argument("--episodes", type=int, default=1000)
-    command.add_argument("--out", type=Path, help="JSON file for the numbers")
+    add = common.add_argument
+    add("--dataset", choices=DATASETS, default="tabletop")
+    add("--fold", type=int, default=0, help="0..3; fold i is the paper's split-(i + 1)")
+    add("--size", type=int, help="side of the square input (default: tabletop its own, pascal 417)")
+    add("--width", type=float, default=0.25, help="of VGG-16's layers; 1 is the paper's")
+    add("--weights", default="pretrained", help="a checkpoint, imagenet, pretrained (default) or random")
+    add("--preset", choices=PRESETS, default="standard")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=int, default=0)
+    add = commands.add_parser("train", parents=[common], help="Algorithm 1 of the paper").add_argument
+    add("--out", type=Path, required=True, help="folder for checkpoint, state and log")
+    add("--recipe", choices=RECIPES, default="laptop")
+    add("--iterations", type=natural, help="steps of SGD (default, here and below: the recipe's)")
+    add("--episodes-per-step", type=natural, help="in each process")
+    add("--lambda-par", type=float, help="weight of Eq. 7; 0 trains without PAR")
+    add("--drop-unseen", action="store_true", help="leave out training images that show a test class")
+    add("--save-every", type=natural, default=500, metavar="STEPS", help="(default: 500)")
+    add("--resume", action="store_true", help="go on with the run in --out, if there is one")
+    add("--compile", action="store_true", help="torch.compile the backbone")
+    add = commands.add_parser("evaluate", parents=[common], help="mean-IoU and binary-IoU").add_argument
+    add("--classes", nargs="+", metavar="NAME", help="test only these classes of the fold")
+    add("--split", help="list of images to test on (default: the preset's)")
+    add("--ways", type=int, default=1)
+    add("--shots", type=int, nargs="+", default=[1, 5])
+    add("--runs", type=int, default=5)
+    add("--episodes", type=int, default=1000)
+    add("--annotation", choices=KINDS, default="dense", help="what the supports come with")
+    add("--half", action="store_true", help="keep features in float16: half the memory")
+    add("--spill", type=Path, metavar="FOLDER", help="keep features in a file there, not in memory")
+    add("--out", type=Path, help="JSON file for the numbers")
     return parser
-
-
-def device_named(name: str) -> torch.device:
-    """The device; a ValueError says what to do where this machine has none of that name."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("There is no CUDA device here (or this torch is a CPU build): use --device cpu.")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"There is no device {name!r} here: use --device cpu.") from error
 
 
 def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
@@ -75,56 +87,82 @@ def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
     return DATASETS[args.dataset](split, **size)
 
 
-def versions() -> dict:
-    """What a number depends on beside the code."""
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-    }
+def open_backbone(weights: str, width: float, seed: int, fold: int) -> VGG16:
+    """VGG-16 with a checkpoint's weights, random ones, or those that every training starts from."""
+    torch.manual_seed(seed)
+    if weights == "random":
+        return vgg16(None, width)
+    if weights == "pretrained" and width == 1:
+        return vgg16("imagenet")
+    if weights == "pretrained":
+        weights = datasets.DATA / "checkpoints" / f"fold{fold}-init.safetensors"
+        if width != 0.25 or not weights.is_file():
+            why = f": {weights} is missing" if width == 0.25 else ""
+            raise ValueError(
+                f"There are no pre-trained weights of width {width:g}{why}. Give --weights a checkpoint, or random."
+            )
+    return vgg16(weights, width)
 
 
-def recipes(args: argparse.Namespace) -> tuple[PretrainRecipe, Recipe]:
-    """What the command line asks for: pre-training and Algorithm 1."""
-    first = replace(PretrainRecipe(), seed=args.seed)
-    recipe = replace(LAPTOP if args.recipe == "laptop" else PAPER, seed=args.seed)
-    if args.pretrain is not None:
-        first = replace(first, iterations=args.pretrain)
-    if args.iterations is not None:
-        recipe = replace(recipe, iterations=args.iterations)
-    if args.lambda_par is not None:
-        recipe = replace(recipe, lambda_par=args.lambda_par)
-    return first, recipe
+def recipe_asked_for(args: argparse.Namespace) -> Recipe:
+    """The named recipe with the changes of the command line."""
+    changes = {name: getattr(args, name) for name in ("iterations", "episodes_per_step", "lambda_par")}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(RECIPES[args.recipe], seed=args.seed, **given)
 
 
-def run_training(args: argparse.Namespace) -> None:
-    """Pre-train unless weights are given, train on episodes, write checkpoints and log to --out."""
-    device, (first, recipe) = device_named(args.device), recipes(args)
+def open_run(args: argparse.Namespace, settings: dict) -> State | None:
+    """What --resume goes on with; without it, a ValueError keeps an earlier run from being lost."""
+    path = args.out / "state.safetensors"
+    if args.resume and path.is_file():
+        return load_state(path, settings)
+    if path.is_file():
+        raise ValueError(
+            f"{args.out} holds a run already: go on with it by --resume, or choose another folder."
+        )
+    if args.resume:
+        warnings.warn(f"There is no run in {args.out} yet: this is its beginning.", stacklevel=2)
+    return None
+
+
+def run_training(args: argparse.Namespace, device: torch.device) -> None:
+    """Algorithm 1; checkpoint, state and log go to --out."""
+    recipe, out, first = recipe_asked_for(args), args.out, world()[0] == 0
     dataset = open_dataset(args, "trainaug" if args.dataset == "pascal" else "train")
-    exclude = dataset.fold(args.fold) if args.drop_unseen else ()
-    shape = (recipe.ways, recipe.shots, 1, args.seed, args.preset, exclude)
-    sampler = EpisodeSampler(dataset, base_classes(dataset, args.fold), *shape, flip=True)
-    about = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "episodes": asdict(recipe), **versions()}
-    if args.weights is None:
-        about["pretrain"] = asdict(first)
-    log: list[dict] = []
+    bank = ImageBank(dataset, device)
+    sampler = training_episodes(bank, args.fold, recipe, args.preset, args.drop_unseen)
+    settings = {name: getattr(args, name) for name in ("fold", "size", "width", "weights", "preset")}
+    settings |= {"drop_unseen": args.drop_unseen, "dataset": repr(dataset), "processes": world()[1]}
+    settings |= asdict(recipe)
+    state = open_run(args, settings)
+    model = PANet(open_backbone("random" if state else args.weights, args.width, args.seed, args.fold)).to(device)
+    if args.compile:
+        model.backbone.compile()
+    about = {"command": " ".join(sys.argv[1:]), **settings, **circumstances(device)}
+    log = json.loads((out / "log.json").read_text())["log"] if state else []
+    log = [entry for entry in log if entry["step"] <= state.step]
 
-    def note(entry: dict) -> None:
-        log.append(entry)
-        print(json.dumps(entry), flush=True)
+    def note(*entries: dict) -> None:
+        log.extend(entries)
+        tqdm.write("".join(json.dumps(entry) + "\n" for entry in entries), end="")
+        sys.stdout.flush()
         text = json.dumps({**about, "log": log}, indent=1)
-        write_atomically(args.out / "log.json", lambda path: path.write_text(text))
+        write_atomically(out / "log.json", lambda path: path.write_text(text))
 
-    torch.manual_seed(args.seed)
-    backbone = vgg16(args.weights, args.width, batch_norm=args.weights is None).to(device)
-    note({"phase": "start", "parameters": sum(p.numel() for p in backbone.parameters())})
-    if args.weights is None:
-        pretrain(backbone, dataset, args.fold, first, note)
-        backbone = backbone.folded()
-        save_checkpoint(args.out / "pretrained.safetensors", backbone, about)
-    train(PANet(backbone), sampler, recipe, note)
-    save_checkpoint(args.out / "checkpoint.safetensors", backbone, about)
-    print(f"Wrote {args.out / 'checkpoint.safetensors'}")
+    def keep(state: State) -> None:
+        save_state(out / "state.safetensors", state, settings)
+        save_checkpoint(out / "checkpoint.safetensors", model.backbone, {**about, "step": state.step})
+
+    if first and (state is None or state.step < recipe.iterations):
+        note()  # a folder that cannot be written to shows before the work, not after it
+    with asked_to_stop() as stop:
+        step = train(model, sampler, recipe, note, keep, args.save_every, state, stop)
+    if step < recipe.iterations and first:
+        raise InterruptedError(
+            f"Stopped after step {step} of {recipe.iterations}: the same command with --resume goes on from there."
+        )
+    if first:
+        print(f"The weights after step {step} are in {out / 'checkpoint.safetensors'}.")
 
 
 def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
@@ -139,46 +177,54 @@ def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
     )
 
 
-def run_evaluation(args: argparse.Namespace) -> None:
+def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
     """Score the test classes of the fold, print the numbers and write them to --out."""
-    device = device_named(args.device)
     dataset = open_dataset(args, args.split or PRESETS[args.preset].test_split[args.dataset])
-    model = PANet(vgg16(args.weights, args.width)).to(device)
+    model = PANet(open_backbone(args.weights, args.width, args.seed, args.fold)).to(device)
     classes = dataset.labels_of(args.classes) if args.classes else None
     if other := sorted(set(classes or ()) - set(dataset.fold(args.fold))):
         raise ValueError(
             f"{dataset.classes[other[0] - 1]!r} is no class of fold {args.fold}: choose from "
             f"{', '.join(dataset.classes[c - 1] for c in dataset.fold(args.fold))}."
         )
-    numbers = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "dataset": repr(dataset), **versions()}
+    numbers = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "dataset": repr(dataset)}
+    numbers |= {
+        "weights": args.weights,
+        "annotation": args.annotation,
+        "seed": args.seed,
+        **circumstances(device),
+    }
+    bank = FeatureBank(model, dataset, torch.float16 if args.half else torch.float32, args.spill)
     for shots in args.shots:
         result = evaluate(
-            model,
-            dataset,
-            args.fold,
-            args.ways,
-            shots,
-            args.runs,
-            args.episodes,
-            args.preset,
-            classes,
-            args.seed,
-        )
-        print(report(dataset, shots, result), flush=True)
+            model, dataset, args.fold, args.ways, shots, args.runs, args.episodes, args.preset, classes,
+            args.seed, args.annotation, bank,
+        )  # fmt: skip
+        if world()[0] == 0:
+            print(report(dataset, shots, result), flush=True)
         numbers[f"{args.ways}-way {shots}-shot"] = result.summary()
-    if args.out:
+    if args.out and world()[0] == 0:
         write_atomically(args.out, lambda path: path.write_text(json.dumps(numbers, indent=1)))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; a mistake of the user's is one line on stderr and exit code 1."""
     args = arguments().parse_args(argv)
-    warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
+    rank = int(
+        os.environ.get("RANK", 0)
+    )  # torchrun's; notes are the same in all processes, errors need not be
+    name = f"panet_lite, process {rank}" if rank else "panet_lite"
+    warnings.showwarning = lambda note, *_: rank or print(f"Note: {note}", file=sys.stderr)
     try:
-        {"train": run_training, "evaluate": run_evaluation}[args.command](args)
+        device = device_named(args.device)
+        with processes(device):
+            {"train": run_training, "evaluate": run_evaluation}[args.command](args, device)
     except (ValueError, OSError) as error:
-        print(f"panet_lite: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{name}: Interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

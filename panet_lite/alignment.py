@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .matching import episode_losses, match
-from .prototypes import EPSILON, VOID, exact
+from .prototypes import EPSILON, VOID, exact, support_prototypes
 
 
 def query_prototypes(features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,3 +63,26 @@ def alignment_loss(
         way_labels(support_labels).flatten(0, 2).unsqueeze(1),
     ).view(batch, ways, shots)
     return torch.where(predicted[:, 1:, None], losses, 0).mean()
+
+
+def prototype_distance(
+    support_features: Tensor, support_labels: Tensor, query_features: Tensor, query_labels: Tensor,
+    normalised: bool = False,
+) -> Tensor:  # fmt: skip
+    """Sec. 4.3: the Euclidean distance between support and query prototypes, by which PAR is judged.
+
+    support_features: (B, W, K, C, h, w). support_labels: (B, W, K, H, W'). query_features:
+    (B, Q, C, h, w). query_labels: (B, Q, H, W'), the truth: both sides are pooled alike (Eq. 1-2), so
+    the distance tells of the features, not of the prediction. Returns (B, 1 + W), background first.
+    normalised: measure on the unit sphere, where the cosine of Eq. 3 lives; the raw distance also
+    shrinks where features merely become shorter.
+    """
+    ways = support_labels.shape[1]
+    own = support_prototypes(support_features, support_labels)
+    other = support_prototypes(
+        query_features[:, None].expand(-1, ways, *query_features.shape[1:]),
+        query_labels[:, None].expand(-1, ways, *query_labels.shape[1:]),
+    )
+    if normalised:
+        own, other = F.normalize(own, dim=-1, eps=1e-8), F.normalize(other, dim=-1, eps=1e-8)
+    return (own - other).norm(dim=-1)

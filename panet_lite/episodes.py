@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .annotations import annotate, complete_strokes, kind_named
 from .datasets import VOID, SegmentationDataset
 
 
@@ -22,13 +23,14 @@ class Preset:
     test_split: dict[str, str]  # of each data set
     count_absent: bool  # count false positives of classes that the query does not show
     merge_for_binary: bool  # merge the classes to one foreground before counting binary-IoU
+    largest_box: bool  # a box is that of the largest object of a class, or of a random one
 
 
 PRESETS = {
     # the authors' behaviour, which the published tables rest on
-    "paper": Preset(0.0, True, True, {"pascal": "trainaug", "tabletop": "train"}, False, False),
+    "paper": Preset(0.0, True, True, {"pascal": "trainaug", "tabletop": "train"}, False, False, True),
     # what later work uses: 2 * 32 * 32 pixels at 473 x 473
-    "standard": Preset(2048 / 473**2, False, False, {"pascal": "val", "tabletop": "val"}, True, True),
+    "standard": Preset(2048 / 473**2, False, False, {"pascal": "val", "tabletop": "val"}, True, True, False),
 }
 
 
@@ -101,6 +103,7 @@ class EpisodeSampler:
     Episode i is a function of (seed, i) alone, so any of them can be drawn at any time, in any process.
     classes: labels of the data set. exclude: labels whose images are left out altogether, such as the
     test classes in training. flip: mirror each image with probability 1/2 (Sec. 4.1, training).
+    annotation: what the supports come with, one of `annotations.KINDS`; a function of image and classes.
     Errors: ValueError where there are too few classes or images for the ways and shots.
     """
 
@@ -115,9 +118,11 @@ class EpisodeSampler:
         preset: str = "standard",
         exclude: Iterable[int] = (),
         flip: bool = False,
+        annotation: str = "dense",
     ):
         self.dataset, self.ways, self.shots, self.queries = dataset, ways, shots, queries
         self.seed, self.preset, self.flip = seed, preset_named(preset), flip
+        self.annotation = kind_named(annotation)
         if min(ways, shots, queries) < 1:
             raise ValueError(f"An episode needs a way, a shot and a query, not {ways}, {shots}, {queries}.")
         allowed = dataset.coverage[:, list(exclude)].sum(1) == 0
@@ -181,26 +186,26 @@ class EpisodeSampler:
             labels[:supports].unflatten(0, draw.supports.shape)[None],
             images[None, supports:],
             labels[None, supports:],
-            torch.from_numpy(draw.classes)[None],
+            torch.from_numpy(draw.classes)[None].to(images.device, non_blocking=True),
         )
 
-    def pair(
-        self, index: int, relabel, classes: np.ndarray, rng: np.random.Generator | None
-    ) -> tuple[Tensor, Tensor]:
+    def pair(self, index: int, relabel, classes: np.ndarray, rng=None) -> tuple[Tensor, Tensor]:
         """One image in 0..1 and its label map in the episode's labels, perhaps mirrored."""
-        image = self.dataset.image(index).float() / 255
-        labels = relabel(self.dataset.label_map(index), classes)
+        image, labels = self.dataset.image(index).float() / 255, relabel(index, classes)
         mirror = self.flip and rng is not None and rng.random() < 0.5
         return (image.flip(-1), labels.flip(-1)) if mirror else (image, labels)
 
-    def support_map(self, labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
-        """A support image's label map in the episode's labels."""
-        labels = episode_labels(labels, classes)
-        return torch.where(labels == VOID, 0, labels) if self.preset.support_void_is_background else labels
+    def support_map(self, index: int, classes: Sequence[int] | np.ndarray) -> Tensor:
+        """What is annotated in support image `index`: a label map (H, W) in the episode's labels."""
+        labels = self.query_map(index, classes)
+        if self.preset.support_void_is_background:
+            labels = torch.where(labels == VOID, 0, labels)
+        instances = None if self.annotation == "dense" else self.dataset.instances(index)
+        return annotate(labels, self.annotation, instances, int(index), self.preset.largest_box)
 
-    def query_map(self, labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
-        """A query image's label map in the episode's labels."""
-        return episode_labels(labels, classes)
+    def query_map(self, index: int, classes: Sequence[int] | np.ndarray) -> Tensor:
+        """The truth of query image `index`: a label map (H, W) in the episode's labels."""
+        return episode_labels(self.dataset.label_map(index), classes)
 
 
 def episode_labels(labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tensor:
@@ -209,41 +214,37 @@ def episode_labels(labels: Tensor, classes: Sequence[int] | np.ndarray) -> Tenso
     table[VOID] = VOID
     for way, label in enumerate(classes):
         table[int(label)] = way + 1
-    return table[labels.long()]
+    return table.to(labels.device, non_blocking=True)[labels.long()]  # a GPU is not waited for
 
 
 def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Sequence[Tensor]) -> Episode:
     """An episode from your own pictures: `supports[way][shot]` = (image, label map), and the queries.
 
-    Images: (3, H, W'), uint8 or floats in 0..1, all of one size. Label maps: (H, W') with 0, 255 and
-    the number of the way, 1..W. The query's truth is unknown: its label map is all 255. A label map
-    without a pixel of its own way is allowed, with a warning: its prototype is zero.
+    Images: (3, H, W'), uint8 or floats in 0..1, all of one size. Label maps: (H, W') with 0, 255 and the
+    number of the way, 1..W. The query's truth is unknown: its label map is all 255. Warnings: a map
+    without a 0 takes its 255 for background; one without its own way has a zero prototype.
     """
     ways = len(supports)
     for way, shots in enumerate(supports, start=1):
         for shot, (image, labels) in enumerate(shots, start=1):
             where = f"The label map of way {way}, shot {shot}"
             if image.shape[-2:] != labels.shape:
-                raise ValueError(
-                    f"{where} is {tuple(labels.shape)}, its image {tuple(image.shape[-2:])}: "
-                    "make them one size."
-                )
+                sizes = f"{tuple(labels.shape)}, its image {tuple(image.shape[-2:])}"
+                raise ValueError(f"{where} is {sizes}: make them one size.")
             values = set(labels.unique().tolist())
             if wrong := sorted(values - {0, VOID, *range(1, ways + 1)}):
                 raise ValueError(f"{where} holds {wrong[0]}, which is no class: use 0, 1..{ways} and {VOID}.")
             if way not in values:
-                warnings.warn(
-                    f"{where} has no pixel of class {way}: it adds nothing to the prototype.", stacklevel=2
-                )
-    images = [[image for image, _ in shots] for shots in supports]
-    pictures = [*(image for shots in images for image in shots), *queries]
-    if len({tuple(p.shape) for p in pictures}) > 1 or len({len(shots) for shots in images}) > 1:
+                text = f"{where} has no pixel of class {way}: it adds nothing to the prototype."
+                warnings.warn(text, stacklevel=2)
+    images = [image for shots in supports for image, _ in shots] + list(queries)
+    if len({tuple(i.shape) for i in images}) > 1 or len({len(shots) for shots in supports}) > 1:
         raise ValueError("All images must be of one size, and all ways must have the same number of shots.")
-    if pictures[0].shape[0] != 3:
-        raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(pictures[0].shape)}.")
-    support = torch.stack([torch.stack(shots) for shots in images])[None]
-    query = torch.stack(list(queries))[None]
-    labels = torch.stack([torch.stack([m for _, m in shots]) for shots in supports])[None]
-    unit = [x if x.is_floating_point() else x.float() / 255 for x in (support, query)]
-    unknown = torch.full((1, len(queries), *query.shape[-2:]), VOID, dtype=torch.uint8)
-    return Episode(unit[0], labels.to(torch.uint8), unit[1], unknown, torch.arange(1, ways + 1)[None])
+    if images[0].shape[0] != 3:
+        raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(images[0].shape)}.")
+    images = torch.stack([i if i.is_floating_point() else i.float() / 255 for i in images])[None]
+    labels = torch.stack([complete_strokes(m).to(torch.uint8) for shots in supports for _, m in shots])
+    support, query = images.split([len(labels), len(queries)], dim=1)
+    unknown = torch.full_like(query[:, :, 0], VOID, dtype=torch.uint8)
+    support, labels = support.unflatten(1, (ways, -1)), labels.unflatten(0, (ways, -1))[None]
+    return Episode(support, labels, query, unknown, torch.arange(1, ways + 1)[None])

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .datasets import VOID, SegmentationDataset
 from .episodes import Draw, Episode, EpisodeSampler, preset_named
+from .feature_bank import FeatureBank
+from .machine import total, world
 from .matching import match, upsample
 from .model import PANet
-from .prototypes import support_prototypes
+
+
+def joint_counts(predicted: Tensor, target: Tensor, labels: int) -> Tensor:
+    """Count pixels: predictions 0..labels-1 and targets 0..255, (N, ...) each -> (N, 256, labels) int64."""
+    first = torch.arange(0, len(target) * 256, 256, device=target.device)[:, None]
+    cells = (first + target.flatten(1)) * labels + predicted.flatten(1).long()
+    return torch.bincount(cells.flatten(), minlength=len(target) * 256 * labels).view(-1, 256, labels)
 
 
 def confusion(predicted: Tensor, target: Tensor, labels: int) -> Tensor:
@@ -21,11 +29,7 @@ def confusion(predicted: Tensor, target: Tensor, labels: int) -> Tensor:
 
     Row: what the pixel is, column: what it was taken for. Void pixels (255) of the target are left out.
     """
-    predicted, target = predicted.flatten(1).long(), target.flatten(1).long()
-    image = torch.arange(len(target), device=target.device)[:, None]
-    cells = (image * labels + target) * labels + predicted
-    counts = torch.bincount(cells[target != VOID], minlength=len(target) * labels**2)
-    return counts.view(len(target), labels, labels)
+    return joint_counts(predicted, target, labels)[:, :labels]
 
 
 def divide(counts: np.ndarray) -> np.ndarray:
@@ -140,46 +144,21 @@ class Result:
         }  # fmt: skip
 
 
-class FeatureBank:
-    """Features and label maps of a data set's images, each passed through the backbone once.
+def score(model: PANet, bank: FeatureBank, supports: Tensor, queries: Tensor, classes: Tensor) -> Tensor:
+    """Segment B queries with the bank's means and features and count: confusions (B, 1 + W, 1 + W).
 
-    Late fusion (Sec. 3.3) masks features, not images, so features do not depend on the annotation:
-    any number of episodes, shots and runs share them.
+    supports: (B, W, K) rows of `bank.means`. queries: (B,) rows of `bank.features`. classes: (B, W).
     """
-
-    def __init__(self, model: PANet, dataset: SegmentationDataset, images: Iterable[int], batch: int = 8):
-        self.position = {int(i): n for n, i in enumerate(images)}
-        device, order, features = next(model.parameters()).device, list(self.position), []
-        model.eval()
-        with torch.inference_mode():
-            for start in tqdm(range(0, len(order), batch), desc="features", leave=False, disable=None):
-                pictures = [dataset.image(i) for i in order[start : start + batch]]
-                if len({picture.shape for picture in pictures}) > 1:
-                    raise ValueError(f"Images of different sizes in {dataset!r}: give it one, size=417.")
-                features.append(model.embed(torch.stack(pictures).to(device).float() / 255))
-        self.features = torch.cat(features)  # (N, C, h, w)
-        self.labels = [dataset.label_map(i) for i in order]
-
-    def __getitem__(self, images: np.ndarray) -> Tensor:
-        """Features of an array of image indices (...): (..., C, h, w)."""
-        rows = [self.position[int(i)] for i in images.ravel()]
-        return self.features[rows].unflatten(0, images.shape)
-
-    def label_map(self, image: int) -> Tensor:
-        """The data set's label map of an image, uint8 (H, W)."""
-        return self.labels[self.position[int(image)]]
-
-
-def score(model: PANet, sampler: EpisodeSampler, bank: FeatureBank, draw: Draw) -> np.ndarray:
-    """One episode: segment its queries with the bank's features and count, (1 + W, 1 + W)."""
-    device = bank.features.device
-    supports = [sampler.support_map(bank.label_map(i), draw.classes) for i in draw.supports.ravel()]
-    support_labels = torch.stack(supports).unflatten(0, draw.supports.shape).to(device)
-    query_labels = torch.stack([sampler.query_map(bank.label_map(i), draw.classes) for i in draw.queries])
-    prototypes = support_prototypes(bank[draw.supports][None], support_labels[None])
-    logits = match(bank[draw.queries][None], prototypes, model.alpha, model.distance)
-    predicted = upsample(logits, query_labels.shape[-2:]).argmax(2)[0]
-    return confusion(predicted, query_labels.to(device), sampler.ways + 1).sum(0).cpu().numpy()
+    background, ways = bank.means[supports].mean(2).unbind(2)  # (B, W, C) each, the mean over shots
+    prototypes = torch.cat([background.mean(1, keepdim=True), ways], dim=1)  # Eq. 1-2
+    features = bank.features[queries].to(prototypes.dtype)[:, None]
+    logits = match(features, prototypes, model.alpha, model.distance)
+    truth = bank.labels[queries]
+    predicted = upsample(logits, truth.shape[-2:])[:, 0].max(1).indices  # arg max, but faster on CPUs
+    counts = joint_counts(predicted, truth, prototypes.shape[1])
+    classes = classes.to(counts.device, non_blocking=True)[..., None].expand(-1, -1, counts.shape[-1])
+    own = counts.gather(1, classes)
+    return torch.cat([counts[:, :VOID].sum(1, keepdim=True) - own.sum(1, keepdim=True), own], dim=1)
 
 
 def evaluate(
@@ -193,33 +172,51 @@ def evaluate(
     preset: str = "standard",
     classes: Iterable[int] | None = None,
     seed: int = 0,
+    annotation: str = "dense",
+    bank: FeatureBank | None = None,
 ) -> Result:
     """Algorithm 1, second loop: score the classes of `fold`, or `classes` of it, on `dataset`.
 
     Run r draws its episodes with seed + r. Classes without images enough are named and left out.
+    annotation: what the supports come with, see `annotations.KINDS`. bank: a `FeatureBank` of this model
+    and data set, to share among evaluations. Where torch.distributed runs, every process scores its
+    share and all return the whole.
+    Errors: ValueError for a shape that cannot be drawn (before anything is computed) or a bank of others.
     """
     if min(runs, episodes) < 1:
         raise ValueError(f"An evaluation needs at least 1 run and 1 episode, not {runs} and {episodes}.")
     test_classes = tuple(dataset.fold(fold) if classes is None else classes)
-    samplers = [EpisodeSampler(dataset, test_classes, ways, shots, 1, seed + r, preset) for r in range(runs)]
-    draws = [[sampler.draw(i) for i in range(episodes)] for sampler in samplers]
-    used = np.unique([i for run in draws for d in run for i in (*d.supports.ravel(), *d.queries)])
-    bank = FeatureBank(model, dataset, used)
+    if not test_classes:
+        raise ValueError("There is no class to score: name one, or leave `classes` out for the whole fold.")
+    bank = FeatureBank(model, dataset) if bank is None else bank
+    bank.check(model, dataset)
+    samplers = [
+        EpisodeSampler(dataset, test_classes, ways, shots, 1, seed + r, preset, annotation=annotation)
+        for r in range(runs)
+    ]
+    draws = [sampler.draw(i) for sampler in samplers for i in range(episodes)]
+    counts = count(model, bank, samplers[0], draws).view(runs, episodes, ways + 1, ways + 1)
+    drawn = np.stack([draw.classes for draw in draws]).reshape(runs, episodes, ways)
+    return Result(counts.cpu().numpy(), drawn, tuple(samplers[0].pools), preset)
+
+
+def count(
+    model: PANet, bank: FeatureBank, sampler: EpisodeSampler, draws: list[Draw], batch: int = 16
+) -> Tensor:
+    """Confusions (E, 1 + W, 1 + W) of E episodes, shared among the processes of torch.distributed."""
+    share = slice(world()[0], None, world()[1])
+    mine = draws[share]
+    bank.add(i for draw in mine for i in (*draw.supports.ravel(), *draw.queries))
+    supports = bank.pool(sampler, mine)
+    queries = bank.rows([draw.queries[0] for draw in mine])
+    classes = torch.tensor([draw.classes.tolist() for draw in mine])
+    labels = sampler.ways + 1
+    counts = torch.zeros(len(draws), labels, labels, dtype=torch.int64, device=bank.means.device)
     with torch.inference_mode():
-        steps = tqdm(
-            ((s, d) for s, run in zip(samplers, draws) for d in run),
-            total=runs * episodes,
-            desc="episodes",
-            leave=False,
-            disable=None,  # no bar where nobody watches
-        )
-        confusions = np.stack([score(model, sampler, bank, draw) for sampler, draw in steps])
-    return Result(
-        confusions.reshape(runs, episodes, ways + 1, ways + 1),
-        np.stack([[d.classes for d in run] for run in draws]),
-        tuple(samplers[0].pools),
-        preset,
-    )
+        for start in tqdm(range(0, len(mine), batch), desc="episodes", leave=False, disable=None):
+            part = slice(start, start + batch)
+            counts[share][part] = score(model, bank, supports[part], queries[part], classes[part])
+    return total(counts)
 
 
 def score_episode(model: PANet, episode: Episode) -> np.ndarray:

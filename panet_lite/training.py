@@ -1,56 +1,63 @@
-"""Training: pre-train the backbone, then Algorithm 1 over episodes (paper Alg. 1, Sec. 4.1; chapter 6)."""
+"""Training: Algorithm 1 over episodes, on a CPU, a GPU or several (paper Alg. 1, Sec. 4.1; chapter 6)."""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
-from torchvision.transforms import v2
-from torchvision.tv_tensors import Image, Mask
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
-from .backbones import VGG16
+from .backbones import VGG16, read_weights
 from .datasets import SegmentationDataset, write_atomically
-from .episodes import EpisodeSampler, episode_labels
-from .matching import match, segmentation_loss
-from .model import PANet
+from .episodes import Episode, EpisodeSampler
+from .machine import total, world
+
+LOG_EVERY = 50  # steps; only then, and to save, the host waits for the device
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train on episodes; the defaults are the paper's (Sec. 4.1)."""
 
-    iterations: int = 30_000
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    milestones: tuple[int, ...] = (10_000, 20_000, 30_000)  # the rate falls to a tenth at each
-    lambda_par: float = 1.0  # "different values give little improvement"
-    ways: int = 1
+    iterations: int = 30_000  # steps of SGD; the last weights count, none are selected
+    learning_rate: float = 1e-3  # small: ImageNet's weights are to be bent, not replaced
+    momentum: float = 0.9  # averages some ten steps, as one episode alone is a noisy judge
+    weight_decay: float = 5e-4  # what VGG-16 itself was trained with
+    milestones: tuple[int, ...] = (10_000, 20_000, 30_000)  # the rate falls to a tenth behind each
+    lambda_par: float = 1.0  # weight of Eq. 7, "different values give little improvement"; 0: no PAR
+    ways: int = 1  # the shape of the episodes, the same as in the test (Sec. 3.1)
     shots: int = 1
-    episodes_per_step: int = 1  # the paper's batch size; more is another, smoother optimisation
-    seed: int = 0
+    episodes_per_step: int = 1  # in each process; the paper's batch size. More: smoother, slower steps
+    seed: int = 0  # of the episodes, and of weights that are drawn
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        return self.learning_rate * 0.1 ** sum(step > milestone for milestone in self.milestones)
 
 
 PAPER = Recipe()
-# The narrow twin is trained from scratch on a laptop: fewer and smoother steps, a larger rate.
+# The narrow twin on a laptop: a minute counts, so fewer steps, each smoother and therefore longer.
 LAPTOP = Recipe(iterations=1_500, learning_rate=3e-3, milestones=(1_000,), episodes_per_step=4)
 
 
 @dataclass(frozen=True)
-class PretrainRecipe:
-    """Dense classification of the base classes from random weights: the stand-in for ILSVRC."""
+class State:
+    """All that a stopped run needs to go on as if it had not been stopped.
 
-    iterations: int = 1_600
-    learning_rate: float = 2e-3  # of AdamW, one cycle
-    weight_decay: float = 1e-2
-    batch: int = 16
-    scale: tuple[float, float] = (0.4, 1.0)  # share of the image that a random crop shows
-    jitter: float = 0.3  # brightness, contrast, saturation
-    seed: int = 0
+    step: steps done; as episodes are functions of their number, it is the sampler's position too.
+    seconds: time spent on them. tensors: "model.*" weights and buffers, "momentum.*", "losses" (n, 2)
+    since the last entry of the log, "rng" of torch.
+    """
+
+    step: int
+    seconds: float
+    tensors: dict[str, Tensor]
 
 
 def base_classes(dataset: SegmentationDataset, fold: int) -> list[int]:
@@ -59,10 +66,21 @@ def base_classes(dataset: SegmentationDataset, fold: int) -> list[int]:
     return [c for f in dataset.folds for c in f if c not in test]
 
 
-def stop_if_not_finite(losses: Tensor, where: str) -> None:
-    """Raise a ValueError that says where training went wrong; nothing is saved after it."""
-    if not losses.isfinite().all():
-        raise ValueError(f"The loss is not finite {where}: lower the learning rate or look at those images.")
+def training_episodes(
+    dataset: SegmentationDataset,
+    fold: int,
+    recipe: Recipe = PAPER,
+    preset: str = "standard",
+    drop_unseen: bool = False,
+) -> EpisodeSampler:
+    """Episodes of the base classes, each image mirrored with probability 1/2 (Sec. 4.1).
+
+    drop_unseen: leave out every image that shows a class of `fold`, even as background.
+    """
+    return EpisodeSampler(
+        dataset, base_classes(dataset, fold), recipe.ways, recipe.shots, seed=recipe.seed, preset=preset,
+        exclude=dataset.fold(fold) if drop_unseen else (), flip=True,
+    )  # fmt: skip
 
 
 def reduced_precision(device: torch.device) -> torch.autocast:
@@ -75,110 +93,136 @@ def reduced_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=gains)
 
 
-def augmentation(recipe: PretrainRecipe, size: tuple[int, int]) -> v2.Transform:
-    """Random crop, mirror and colour, the same crop and mirror for image and label map."""
-    return v2.Compose([
-        v2.RandomResizedCrop(size, scale=recipe.scale, antialias=True),
-        v2.RandomHorizontalFlip(),
-        v2.ColorJitter(recipe.jitter, recipe.jitter, recipe.jitter, 0.02),
-    ])  # fmt: skip
-
-
-def training_batches(
-    dataset: SegmentationDataset, fold: int, recipe: PretrainRecipe
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches (N, 3, H, W) uint8 and (N, H, W) of images that show no test class."""
-    base, test = base_classes(dataset, fold), list(dataset.fold(fold))
-    clean = (dataset.coverage[:, test].sum(1) == 0) & (dataset.coverage[:, base].sum(1) > 0)
-    indices = torch.from_numpy(clean.nonzero()[0])
-    if len(indices) < recipe.batch:
-        raise ValueError(
-            f"Only {len(indices)} images of {dataset!r} show no class of fold {fold}: "
-            f"a batch wants {recipe.batch}."
-        )
-    pictures = {int(i): (dataset.image(i), episode_labels(dataset.label_map(i), base)) for i in indices}
-    transform = augmentation(recipe, next(iter(pictures.values()))[1].shape)
-    while True:
-        for chosen in indices[torch.randperm(len(indices))].split(recipe.batch):
-            if len(chosen) < recipe.batch:
-                continue
-            pairs = [transform(Image(pictures[i][0]), Mask(pictures[i][1])) for i in chosen.tolist()]
-            yield torch.stack([image for image, _ in pairs]), torch.stack([labels for _, labels in pairs])
-
-
-def pretrain(
-    backbone: VGG16,
-    dataset: SegmentationDataset,
-    fold: int,
-    recipe: PretrainRecipe,
-    log: Callable[[dict], None],
+def stop_if_not_finite(
+    losses: Tensor, model: nn.Module, step: int, sampler: EpisodeSampler, batch: int
 ) -> None:
-    """Train the backbone to name every pixel's base class, by cosine to one learned prototype a class.
+    """Raise a ValueError that names the first bad step of the last `len(losses)`, and its images.
 
-    The head is Eq. 3 with free vectors for prototypes, so features learn the metric they will be used
-    with. No image that shows a class of `fold` is ever looked at.
+    Where all losses are finite but a weight is not, the last step's gradient has just broken it.
     """
-    torch.manual_seed(recipe.seed)
-    device = next(backbone.parameters()).device
-    labels = len(base_classes(dataset, fold)) + 1
-    prototypes = nn.Parameter(torch.randn(1, labels, backbone.channels, device=device))
-    parameters = [*backbone.parameters(), prototypes]
-    optimizer = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.iterations
+    bad = (~losses.isfinite().all(1)).nonzero().flatten().tolist()
+    if not bad and all(weight.isfinite().all() for weight in model.parameters()):
+        return
+    step, shown = step - len(losses) + bad[0] + 1 if bad else step, []
+    for index in range((step - 1) * batch, step * batch):
+        draw = sampler.draw(index)
+        names = (" ".join(sampler.dataset.ids[i] for i in x.flat) for x in (draw.supports, draw.queries))
+        shown.append("episode {}: support {}, query {}".format(index, *names))
+    raise ValueError(
+        f"The loss is not finite at step {step} ({'; '.join(shown)}; seed {sampler.seed}): lower the "
+        "learning rate or look at those images. Nothing was written since."
     )
-    batches, losses, started = training_batches(dataset, fold, recipe), [], time.perf_counter()
-    backbone.train().to(memory_format=torch.channels_last)
-    for step in range(1, recipe.iterations + 1):
-        images, target = (x.to(device) for x in next(batches))
-        with reduced_precision(device):
-            features = backbone(backbone.preprocess(images.float() / 255))
-        loss = segmentation_loss(match(features[None], prototypes), target[None])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-        if step % 50 == 0 or step == recipe.iterations:
-            recent = torch.stack(losses)
-            stop_if_not_finite(recent, f"in pre-training before step {step}")
-            seconds = round(time.perf_counter() - started, 1)
-            loss = round(recent.mean().item(), 4)
-            log({"phase": "pretrain", "step": step, "loss": loss, "seconds": seconds})
-            losses = []
 
 
-def train(model: PANet, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[dict], None]) -> None:
-    """Algorithm 1, first loop: one SGD step for each (S_i, Q_i) on L_seg + lambda L_PAR."""
-    device = next(model.parameters()).device
+def snapshot(step: int, seconds: float, losses: list[Tensor], model: nn.Module, optimizer) -> State:
+    """The state after a step, copied to the CPU."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for name, weight in model.named_parameters():
+        if (momentum := optimizer.state[weight].get("momentum_buffer")) is not None:
+            tensors[f"momentum.{name}"] = momentum
+    tensors["losses"] = torch.stack(losses) if losses else torch.empty(0, 2)
+    tensors["rng"] = torch.get_rng_state()
+    plain = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
+    return State(step, seconds, {name: value.detach().to(**plain) for name, value in tensors.items()})
+
+
+def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Put everything back where `snapshot` took it from; returns the losses not logged yet."""
+    tensors = state.tensors
+    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+    for name, weight in model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            momentum = torch.empty_like(weight).copy_(tensors[f"momentum.{name}"])
+            optimizer.state[weight]["momentum_buffer"] = momentum
+    torch.set_rng_state(tensors["rng"])
+    return list(tensors["losses"].to(next(model.parameters()).device))
+
+
+def sgd_step(model: nn.Module, episode: Episode, optimizer: torch.optim.Optimizer, recipe: Recipe) -> Tensor:
+    """One step down the gradient of L_seg + lambda L_PAR; returns both losses (2,), still on the device.
+
+    With lambda 0 only the value of L_PAR is computed, for the log.
+    """
+    with reduced_precision(episode.query_images.device):
+        segmentation, alignment = model(episode).losses(episode)
+    loss = segmentation + recipe.lambda_par * alignment if recipe.lambda_par else segmentation
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return torch.stack([segmentation, alignment]).detach()
+
+
+def entry(step: int, losses: Tensor, seconds: float) -> dict:
+    """A line of the log: the mean of the losses (n, 2) since the line before."""
+    seg, par = losses.mean(0).tolist()
+    return {"step": step, "seg": round(seg, 4), "par": round(par, 4), "seconds": round(seconds, 1)}
+
+
+def train(
+    model: nn.Module, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[dict], None] = print,
+    save: Callable[[State], None] | None = None, save_every: int = 500, state: State | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:  # fmt: skip
+    """Algorithm 1, first loop: a step of SGD for each (S_i, Q_i). Returns the number of the last step.
+
+    model: anything whose output for an Episode has `.losses(episode)`, the scalars of Eq. 5 and 7.
+    log: gets their means every 50 steps. save: gets a state every `save_every` steps and at the end;
+    `state` goes on from one. stop: asked after each step. Under torchrun, R processes share steps of
+    R times the episodes. Errors: ValueError where a loss is not finite.
+    """
+    rank, ranks = world()
+    device, batch = next(model.parameters()).device, recipe.episodes_per_step
+    model.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, recipe.milestones, gamma=0.1)
-    losses, started, batch = [], time.perf_counter(), recipe.episodes_per_step
-    model.train().to(memory_format=torch.channels_last)
-    for step in range(1, recipe.iterations + 1):
-        episode = sampler.batch(range((step - 1) * batch, step * batch)).to(device)
-        with reduced_precision(device):
-            segmentation, alignment = model(episode).losses(episode)
-        optimizer.zero_grad(set_to_none=True)
-        (segmentation + recipe.lambda_par * alignment).backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(torch.stack([segmentation, alignment]).detach())
-        if step % 50 == 0 or step == recipe.iterations:
-            recent = torch.stack(losses)
-            first, last = (step - len(losses)) * batch, step * batch - 1
-            stop_if_not_finite(recent, f"in episodes {first} to {last} of seed {sampler.seed}")
-            seg, par = recent.mean(0).tolist()
-            seconds = round(time.perf_counter() - started, 1)
-            entry = {"phase": "episodes", "step": step, "seg": round(seg, 4), "par": round(par, 4)}
-            log({**entry, "seconds": seconds})
-            losses = []
+    losses, step = (restore(state, model, optimizer), state.step) if state else ([], 0)
+    started = time.perf_counter() - (state.seconds if state else 0)
+    parallel = DistributedDataParallel(model) if ranks > 1 else model
+    steps = range(step + 1, recipe.iterations + 1)
+    for step in tqdm(steps, "training", leave=False, disable=rank > 0 or None):
+        first = ((step - 1) * ranks + rank) * batch  # each process takes the next `batch` episodes
+        episode = sampler.batch(range(first, first + batch)).to(device)
+        optimizer.param_groups[0]["lr"] = recipe.rate(step)
+        losses.append(sgd_step(parallel, episode, optimizer, recipe))
+        end, stopping = step == recipe.iterations, bool(total(torch.tensor(int(stop()))))
+        telling, saving = end or step % LOG_EVERY == 0, end or stopping or step % save_every == 0
+        if telling or saving:  # the only time that the host waits for the device
+            recent, seconds = total(torch.stack(losses)) / ranks, time.perf_counter() - started
+            stop_if_not_finite(recent, model, step, sampler, ranks * batch)
+            losses = [] if telling else [*recent]
+        if telling and rank == 0:
+            log(entry(step, recent, seconds))
+        if saving and rank == 0 and save:
+            save(snapshot(step, seconds, losses, model, optimizer))
+        if stopping:
+            break
+    return step
 
 
 def save_checkpoint(path: str | Path, backbone: VGG16, about: dict) -> None:
     """Write the weights as float16 safetensors, atomically; `about` travels in the file's header."""
     state = {name: value.detach().half().cpu().contiguous() for name, value in backbone.state_dict().items()}
     header = {key: json.dumps(value) for key, value in {"width": backbone.width, **about}.items()}
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(state, metadata=header)))
+    write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state, metadata=header)))
+
+
+def save_state(path: str | Path, state: State, settings: dict) -> None:
+    """Write a state as float32 safetensors, atomically, with what `load_state` compares in the header."""
+    header = {"step": state.step, "seconds": state.seconds, "settings": settings}
+    header = {key: json.dumps(value) for key, value in header.items()}
+    write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state.tensors, metadata=header)))
+
+
+def load_state(path: str | Path, settings: dict) -> State:
+    """Read a state. Errors: ValueError names the first of the settings that it was not made with."""
+    tensors = read_weights(path)
+    with safe_open(path, "pt") as file:
+        header = {key: json.loads(value) for key, value in file.metadata().items()}
+    for key, now in json.loads(json.dumps(settings)).items():  # tuples become lists, as in the file
+        if (then := header["settings"].get(key)) != now:
+            raise ValueError(
+                f"The run in {Path(path).parent} was started with {key} {then}, not {now}: resume it with the "
+                "options it was started with, or train into another folder."
+            )
+    return State(header["step"], header["seconds"], tensors)

@@ -175,6 +175,88 @@ def test_flips_only_when_asked_and_image_and_labels_together(train_set):
     assert 12 < turned < 36  # of 48
 
 
+@pytest.mark.parametrize("kind", ["scribble", "box", "point"])
+def test_weak_annotations_of_the_supports_alone(train_set, kind):
+    """The draws, images and queries stay; supports are made from the dense map, once and for all: the
+    same image and class give the same map in every episode and run."""
+    dense, weak = (sampler(train_set, 0, shots=2, annotation=a) for a in ("dense", kind))
+    for i in range(4):
+        a, b = dense.episode(i), weak.episode(i)
+        for name in ("support_images", "query_images", "query_labels", "classes"):
+            assert torch.equal(getattr(a, name), getattr(b, name))
+        for index, map_ in zip(dense.draw(i).supports[0], b.support_labels[0, 0]):
+            assert torch.equal(map_, weak.support_map(int(index), a.classes[0].tolist()))
+        assert not torch.equal(a.support_labels, b.support_labels)
+    other = sampler(train_set, 0, shots=2, seed=9, annotation=kind)
+    image, classes = int(train_set.images_of(1)[0]), [1]
+    mine = weak.support_map(image, classes)
+    assert torch.equal(mine, other.support_map(image, classes))
+    two = weak.support_map(image, [2, 1])
+    assert torch.equal(mine == 1, two == 2) or kind == "box"
+
+
+def test_paper_maps_void_before_the_weak_annotation(train_set):
+    """255 of the data set becomes background first; the 255 of a weak annotation stays."""
+    standard, paper = (sampler(train_set, 0, annotation="box", preset=p) for p in ("standard", "paper"))
+    image = int(train_set.images_of(1)[0])
+    void = train_set.label_map(image) == 255
+    a, b = (s.support_map(image, [1]) for s in (standard, paper))
+    assert (a[void] == 255).any() and not (a == 0)[void].any() and (b == 0)[void].any()
+    strokes = sampler(train_set, 0, annotation="scribble", preset="paper").support_map(image, [1])
+    assert (strokes == 255).float().mean() > 0.5
+    with pytest.raises(ValueError, match="no annotation 'boxes': choose one of dense"):
+        sampler(train_set, annotation="boxes")
+
+
+def test_a_box_takes_an_instance(copy):
+    """Two objects of a class as one instance have one box; the paper's preset takes the largest."""
+    labels = np.zeros((64, 64), np.uint8)
+    labels[5:15, 5:15] = labels[5:15, 25:30] = labels[40:60, 40:60] = 1
+    Image.fromarray(labels).save(copy / "SegmentationClass" / "val_000.png")
+    (copy / "SegmentationObject").mkdir()
+    instances = np.where(labels, 2, 0).astype(np.uint8)
+    instances[40:, 40:] *= 2
+    Image.fromarray(instances).save(copy / "SegmentationObject" / "val_000.png")
+    dataset = Tabletop("val", root=copy)
+    areas = {
+        p: int((sampler(dataset, preset=p, annotation="box").support_map(0, [1]) == 1).sum()) for p in PRESETS
+    }
+    assert areas["paper"] == 400 and areas["standard"] in (400, 250)
+
+
+def test_flips_turn_the_annotation_too(train_set):
+    plain, flipped = (sampler(train_set, annotation="scribble", flip=f) for f in (False, True))
+    turned = 0
+    for i in range(12):
+        a, b = plain.episode(i), flipped.episode(i)
+        same = torch.equal(a.support_images, b.support_images)
+        assert torch.equal(a.support_labels if same else a.support_labels.flip(-1), b.support_labels)
+        turned += not same
+    assert 0 < turned < 12
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_a_gpu_is_not_waited_for():
+    raw = torch.randint(0, 21, (64, 64), dtype=torch.uint8, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        labels = episode_labels(raw, np.array([7, 3]))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(labels.cpu(), episode_labels(raw.cpu(), [7, 3]))
+
+
+def test_own_strokes_without_background():
+    image, strokes = torch.rand(3, 4, 5), torch.full((4, 5), 255)
+    strokes[1, 1:3] = 1
+    with pytest.warns(UserWarning, match="everything unpainted is taken for background"):
+        e = own_episode([[(image, strokes)]], [image])
+    assert (e.support_labels == 1).sum() == 2 and (e.support_labels == 0).sum() == 18
+    strokes[3] = 0
+    assert torch.equal(own_episode([[(image, strokes)]], [image]).support_labels[0, 0, 0], strokes.byte())
+
+
 def test_episode_labels_and_to():
     raw = torch.tensor([[0, 3, 7], [255, 7, 9]], dtype=torch.uint8)
     assert episode_labels(raw, [7, 3]).tolist() == [[0, 2, 1], [255, 1, 0]]

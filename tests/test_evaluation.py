@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from panet_lite import EpisodeSampler, PANet
-from panet_lite.evaluation import FeatureBank, Result, confusion, evaluate, score_episode
+from panet_lite.evaluation import Result, confusion, evaluate, score_episode
+from panet_lite.feature_bank import FeatureBank
 from panet_lite.model import upsample
 
 
@@ -156,14 +157,16 @@ def test_interval_contains_the_point_and_shrinks():
 
 
 @pytest.mark.parametrize("preset", ["standard", "paper"])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, "dense"), (3, 1, "dense"), (1, 5, "dense"), (1, 2, "scribble"), (2, 1, "box")]
+)
 def test_the_bank_equals_the_plain_way(tiny, model, preset, shape):
     dataset = tiny("train")
-    ways, shots = shape
-    r = evaluate(model, dataset, 1, ways, shots, runs=2, episodes=6, preset=preset, seed=4)
+    ways, shots, kind = shape
+    r = evaluate(model, dataset, 1, ways, shots, 2, 6, preset, seed=4, annotation=kind)
     assert r.confusions.shape == (2, 6, ways + 1, ways + 1) and r.preset == preset
     for run in range(2):
-        sampler = EpisodeSampler(dataset, dataset.fold(1), ways, shots, 1, 4 + run, preset)
+        sampler = EpisodeSampler(dataset, dataset.fold(1), ways, shots, 1, 4 + run, preset, annotation=kind)
         for i in range(6):
             assert np.array_equal(score_episode(model, sampler.episode(i))[0], r.confusions[run, i])
             assert np.array_equal(sampler.draw(i).classes, r.classes[run, i])
@@ -229,7 +232,7 @@ def test_images_of_different_sizes_are_one_sentence(tiny, model, tmp_path):
     read = dataset.image
     dataset.image = lambda i: read(i)[:, : 64 - i % 2]
     with pytest.raises(ValueError, match="different sizes.*size="):
-        FeatureBank(model, dataset, range(4))
+        FeatureBank(model, dataset).add(range(4))
 
 
 def test_evaluation_leaves_no_gradient_and_eval_mode(tiny, model):

@@ -1,36 +1,45 @@
-"""Training: it learns, it never looks at a test class, it repeats to the bit, and its files can be trusted."""
+"""Training: it learns, it never looks at a test class, it repeats to the bit, stopped or not, and its files
+can be trusted."""
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from panet_lite import EpisodeSampler, PANet, datasets
+from panet_lite import EpisodeSampler, PANet, datasets, training
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import SegmentationDataset
+from panet_lite.image_bank import ImageBank
+from panet_lite.machine import asked_to_stop
+from panet_lite.matching import segmentation_loss
 from panet_lite.training import (
     LAPTOP,
     PAPER,
-    PretrainRecipe,
     base_classes,
-    pretrain,
+    load_state,
     save_checkpoint,
+    save_state,
+    sgd_step,
     train,
-    training_batches,
+    training_episodes,
 )
 
 NARROW = 1 / 16
 SHORT = replace(LAPTOP, iterations=4, episodes_per_step=2, learning_rate=1e-2)
-FIRST = PretrainRecipe(iterations=4, batch=8)
 
 
 def ignore(entry):
@@ -52,13 +61,29 @@ def backbone(seed=0, **kwargs):
     return VGG16(NARROW, **kwargs)
 
 
-def episodes(dataset, fold=0, **kwargs):
-    return EpisodeSampler(
-        dataset, base_classes(dataset, fold), exclude=dataset.fold(fold), flip=True, **kwargs
-    )
+def episodes(dataset, fold=0, seed=0, **kwargs):
+    return training_episodes(dataset, fold, replace(SHORT, seed=seed), drop_unseen=True, **kwargs)
 
 
-# --- recipes and batches -----------------------------------------------------------------------------
+def same(a, b):
+    """Two state dicts, or two states' tensors, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Constant(torch.nn.Module):
+    """The least that can be trained on episodes: it predicts the same share of foreground for each."""
+
+    def __init__(self):
+        super().__init__()
+        self.logit = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, episode):
+        share = (episode.query_labels == 1).float().mean()
+        losses = (self.logit - share) ** 2, self.logit * 0
+        return SimpleNamespace(losses=lambda _: losses)
+
+
+# --- recipes and episodes ----------------------------------------------------------------------------
 
 
 def test_the_papers_recipe():
@@ -71,6 +96,8 @@ def test_the_papers_recipe():
     )
     assert PAPER.milestones[:2] == (10_000, 20_000) and PAPER.lambda_par == 1
     assert (PAPER.ways, PAPER.shots, PAPER.episodes_per_step) == (1, 1, 1)
+    rates = [PAPER.rate(step) for step in (1, 10_000, 10_001, 20_000, 20_001, 30_000)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
 
 @pytest.mark.parametrize("fold", range(4))
@@ -79,44 +106,23 @@ def test_base_classes_and_test_classes_divide_the_20(tiny, fold):
     assert sorted([*base_classes(dataset, fold), *dataset.fold(fold)]) == list(range(1, 21))
 
 
-def test_batches_are_labelled_with_the_base_classes(tiny, looked_at):
+def test_training_episodes_are_of_the_base_classes_and_mirrored(tiny):
     dataset = tiny("train")
-    torch.manual_seed(0)
-    batches = training_batches(dataset, 1, replace(FIRST, scale=(1.0, 1.0), jitter=0.0))
-    values = set()
-    for _ in range(8):
-        images, labels = next(batches)
-        assert images.shape == (8, 3, 64, 64) and images.dtype == torch.uint8 and labels.shape == (8, 64, 64)
-        values |= set(labels.unique().tolist())
-    assert values == {*range(16), 255}
+    recipe = replace(SHORT, ways=2, shots=3, seed=5)
+    sampler = training_episodes(dataset, 1, recipe, "paper")
+    assert set(sampler.pools) | set(sampler.missing) == set(base_classes(dataset, 1))
+    assert (sampler.ways, sampler.shots, sampler.seed, sampler.flip) == (2, 3, 5, True)
+    assert sampler.preset.support_void_is_background
     shows_test_class = dataset.coverage[:, list(dataset.fold(1))].sum(1) > 0
-    assert shows_test_class.sum() > 20 and not any(shows_test_class[i] for _, i in looked_at)
 
+    def drawn(sampler):
+        return {int(i) for n in range(200) for i in sampler.draw(n).supports.flat}
 
-def test_too_few_images_is_one_sentence(tiny):
-    with pytest.raises(ValueError, match=r"Only \d+ images of .* show no class of fold 0.*batch wants 500"):
-        next(training_batches(tiny("train"), 0, replace(FIRST, batch=500)))
+    assert any(shows_test_class[i] for i in drawn(sampler))
+    assert not any(shows_test_class[i] for i in drawn(training_episodes(dataset, 1, drop_unseen=True)))
 
 
 # --- learning ----------------------------------------------------------------------------------------
-
-
-def test_pretraining_lowers_the_loss(tiny):
-    log = []
-    pretrain(
-        backbone(batch_norm=True),
-        tiny("train"),
-        0,
-        PretrainRecipe(iterations=100, batch=8, learning_rate=1e-2),
-        log.append,
-    )
-    assert [entry["step"] for entry in log] == [50, 100] and log[0].keys() == {
-        "phase",
-        "step",
-        "loss",
-        "seconds",
-    }
-    assert log[1]["loss"] < 0.8 * log[0]["loss"]
 
 
 def test_episodes_lower_the_loss_of_fresh_episodes(tiny):
@@ -133,7 +139,7 @@ def test_episodes_lower_the_loss_of_fresh_episodes(tiny):
     after = loss()
     assert after[0] < 0.8 * before[0] and after[1] < 0.8 * before[1]
     assert [entry["step"] for entry in log] == [50, 60]
-    assert log[0].keys() == {"phase", "step", "seg", "par", "seconds"}
+    assert log[0].keys() == {"step", "seg", "par", "seconds"}
 
 
 def test_lambda_weighs_the_alignment_loss(tiny):
@@ -151,7 +157,7 @@ def test_lambda_weighs_the_alignment_loss(tiny):
 
 
 def test_the_rate_falls_at_the_milestones(tiny):
-    model, rates = PANet(backbone()), []
+    model, rates = Constant(), []
     sgd = torch.optim.SGD
 
     class Watched(sgd):
@@ -169,17 +175,38 @@ def test_each_step_takes_the_next_episodes(tiny):
     sampler, asked = episodes(tiny("train")), []
     draw = sampler.draw
     sampler.draw = lambda i: asked.append(i) or draw(i)
-    train(PANet(backbone()), sampler, replace(SHORT, iterations=3), ignore)
+    train(Constant(), sampler, replace(SHORT, iterations=3), ignore)
     assert asked == list(range(6))
+
+
+def test_lambda_0_leaves_the_alignment_out_of_the_gradient_but_not_of_the_log(tiny):
+    """Even an alignment loss that is not a number cannot reach the weights."""
+    dataset, log = tiny("train"), []
+    recipe = replace(SHORT, iterations=1, momentum=0.9, weight_decay=0, milestones=(), lambda_par=0)
+    model, by_hand = PANet(backbone()), PANet(backbone()).train().to(memory_format=torch.channels_last)
+    train(model, episodes(dataset), recipe, log.append)
+    episode = episodes(dataset).batch(range(2))
+    with training.reduced_precision(torch.device("cpu")):
+        loss = segmentation_loss(by_hand(episode).logits, episode.query_labels)
+    loss.backward()
+    for weight, old in zip(model.parameters(), by_hand.parameters()):
+        torch.testing.assert_close(weight.data, old.data - 1e-2 * old.grad, rtol=1e-5, atol=1e-7)
+    assert log[0]["seg"] == pytest.approx(loss.item(), abs=1e-4) and log[0]["par"] > 0
+
+
+def test_any_model_whose_output_has_losses(tiny):
+    """The loop knows nothing of PANet: here a constant learns how much foreground there is."""
+    model, log = Constant(), []
+    recipe = replace(PAPER, iterations=60, learning_rate=0.1, weight_decay=0, milestones=())
+    assert train(model, episodes(tiny("train")), recipe, log.append) == 60
+    assert 0.01 < model.logit.item() < 0.3 and log[1]["seg"] < log[0]["seg"]
 
 
 @pytest.mark.parametrize("fold", [0, 2])
 def test_no_image_that_shows_a_test_class_is_ever_read(tiny, looked_at, fold):
     dataset = tiny("train")
-    pretrain(backbone(batch_norm=True), dataset, fold, FIRST, ignore)
-    after_first = len(looked_at)
-    train(PANet(backbone()), episodes(dataset, fold), SHORT, ignore)
-    assert len(looked_at) > after_first > 0
+    train(PANet(backbone()), episodes(dataset, fold), replace(SHORT, iterations=12), ignore)
+    assert len(looked_at) == 12 * 2 * 2
     test_share = dataset.coverage[:, list(dataset.fold(fold))].sum(1)
     assert (test_share > 0).sum() > 20
     assert not any(test_share[i] > 0 for _, i in looked_at)
@@ -189,31 +216,218 @@ def test_the_same_seed_gives_the_same_bits(tiny):
     dataset = tiny("train")
 
     def run(seed):
-        twin = backbone(seed, batch_norm=True)
+        model = PANet(backbone(seed))
         torch.seed()  # whatever state the generator is in
-        pretrain(twin, dataset, 0, replace(FIRST, seed=seed), ignore)
-        model = PANet(twin.folded())
         train(model, episodes(dataset, seed=seed), SHORT, ignore)
         return model.state_dict()
 
     a, b, c = run(1), run(1), run(2)
-    assert all(torch.equal(a[k], b[k]) for k in a)
-    assert not any(torch.equal(a[k], c[k]) for k in a)
+    assert same(a, b) and not any(torch.equal(a[k], c[k]) for k in a)
 
 
-@pytest.mark.filterwarnings("ignore:.*lr_scheduler")
-def test_a_loss_that_is_not_finite_stops_and_names_the_episodes(tiny):
-    dataset, log = tiny("train"), []
-    with pytest.raises(
-        ValueError,
-        match=r"The loss is not finite in episodes 0 to 7 of seed 3: lower the learning rate or look at those images",
-    ):
-        train(PANet(backbone()), episodes(dataset, seed=3), replace(SHORT, learning_rate=1e25), log.append)
-    broken = backbone(batch_norm=True)
-    broken.features[0].weight.data[0] = float("inf")
-    with pytest.raises(ValueError, match="The loss is not finite in pre-training before step 4"):
-        pretrain(broken, dataset, 0, FIRST, log.append)
-    assert log == []
+# --- the device is not waited for --------------------------------------------------------------------
+
+
+def test_a_step_never_waits_for_the_device(tiny):
+    """Tensors without values: whatever the host wanted to read from them would raise."""
+    bank = ImageBank(tiny("train"))
+    sampler = episodes(bank)
+    sampler.batch(range(2))
+    with FakeTensorMode() as mode:
+        bank.kept = {
+            key: value if value is None else mode.from_tensor(value) for key, value in bank.kept.items()
+        }
+        model = PANet(VGG16(NARROW)).train()
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9, weight_decay=5e-4)
+        episode = sampler.batch(range(2))
+        losses = sgd_step(model, episode, optimizer, PAPER)
+        assert losses.shape == (2,) and not losses.requires_grad
+        with pytest.raises(DataDependentOutputException):
+            losses[0].item()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_a_gpu_waits_at_the_log_only(tiny, monkeypatch):
+    """Between two entries of the log, any wait of the host for the GPU is an error."""
+    model, bank, log = PANet(backbone()).cuda(), ImageBank(tiny("train"), "cuda"), []
+    for i in range(len(bank)):
+        bank.image(i), bank.label_map(i)
+    step = training.sgd_step
+
+    def watched(*args):
+        torch.cuda.set_sync_debug_mode("error")
+        return step(*args)
+
+    def settled(*args):
+        torch.cuda.set_sync_debug_mode("default")
+        return stop(*args)
+
+    stop = training.stop_if_not_finite
+    monkeypatch.setattr(training, "sgd_step", watched)
+    monkeypatch.setattr(training, "stop_if_not_finite", settled)
+    try:
+        train(model, episodes(bank), replace(SHORT, iterations=60), log.append)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [entry["step"] for entry in log] == [50, 60] and log[1]["seg"] < log[0]["seg"]
+
+
+# --- a loss that is not finite -----------------------------------------------------------------------
+
+
+def images_of(sampler, step, batch):
+    """The sentence's list of what a step looked at."""
+    ids, draws = sampler.dataset.ids, {i: sampler.draw(i) for i in range((step - 1) * batch, step * batch)}
+    return "; ".join(
+        f"episode {i}: support {ids[d.supports[0, 0]]}, query {ids[d.queries[0]]}" for i, d in draws.items()
+    )
+
+
+def poisoned(monkeypatch, step, what):
+    """sgd_step, of which a step goes wrong."""
+    real, count = training.sgd_step, iter(range(1, 1000))
+
+    def wrong(model, *args):
+        losses = real(model, *args)
+        if next(count) == step:
+            if what == "weight":
+                next(model.parameters()).data.fill_(float("nan"))
+            else:
+                losses[what] = float("inf")
+        return losses
+
+    monkeypatch.setattr(training, "sgd_step", wrong)
+
+
+@pytest.mark.parametrize("save_every", [1, 2, 500])
+@pytest.mark.parametrize("what, bad", [(0, 5), (1, 6), (0, 8), (0, 1)])
+def test_a_loss_that_is_not_finite_names_the_images_and_saves_nothing(
+    tiny, monkeypatch, save_every, what, bad
+):
+    sampler, log, saved = episodes(tiny("train"), seed=3), [], []
+    poisoned(monkeypatch, bad, what)
+    with pytest.raises(ValueError) as error:
+        train(Constant(), sampler, replace(SHORT, iterations=8), log.append, saved.append, save_every)
+    assert str(error.value) == (
+        f"The loss is not finite at step {bad} ({images_of(sampler, bad, 2)}; seed 3): lower the learning rate "
+        "or look at those images. Nothing was written since."
+    )
+    assert log == [] and [state.step for state in saved] == [n for n in range(1, bad) if n % save_every == 0]
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(tiny, monkeypatch):
+    sampler, saved = episodes(tiny("train")), []
+    poisoned(monkeypatch, 4, "weight")
+    with pytest.raises(ValueError, match="not finite at step 4 .*" + images_of(sampler, 4, 2)):
+        train(Constant(), sampler, SHORT, ignore, saved.append, save_every=2)
+    assert [state.step for state in saved] == [2]
+
+
+def test_a_rate_that_is_too_high(tiny):
+    with pytest.raises(ValueError, match="The loss is not finite at step 2 .*lower the learning rate"):
+        train(PANet(backbone()), episodes(tiny("train", size=32)), replace(SHORT, learning_rate=1e25), ignore)
+
+
+# --- stopping and going on ---------------------------------------------------------------------------
+
+LONG = replace(SHORT, iterations=17, milestones=(6, 12), episodes_per_step=1)
+
+
+@pytest.fixture
+def short_log(monkeypatch):
+    """A log every 5 steps."""
+    monkeypatch.setattr(training, "LOG_EVERY", 5)
+
+
+def without_seconds(log):
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in log]
+
+
+class Dropping(PANet):
+    """PANet with a layer that draws from torch's generator and one with buffers, as other backbones have."""
+
+    def __init__(self):
+        super().__init__(backbone(batch_norm=True))
+
+    def embed(self, images):
+        return torch.nn.functional.dropout(super().embed(images), 0.2, self.training)
+
+
+@pytest.mark.parametrize(
+    "make, stops",
+    [
+        (lambda: PANet(backbone()), (1,)),
+        (lambda: PANet(backbone()), (5, 16)),
+        (lambda: PANet(backbone()), (3, 4, 12)),
+        (Dropping, (7,)),
+    ],
+)
+def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, tmp_path, short_log, make, stops):
+    dataset, log, saved = ImageBank(tiny("train", size=32)), [], []
+    torch.manual_seed(1)
+    model = make()
+    torch.manual_seed(2)
+    assert train(model, episodes(dataset), LONG, log.append, saved.append) == 17
+    (whole,) = saved
+
+    parts, state = [], None
+    torch.manual_seed(2)
+    for stop in (*stops, None):
+        counter = iter(range(state.step + 1 if state else 1, 99))
+        again = make()
+        if state is None:
+            torch.manual_seed(2)
+        step = train(
+            again, episodes(dataset), LONG, parts.append,
+            lambda s: save_state(tmp_path / "state.safetensors", s, {"fold": 0}),
+            state=state, stop=lambda c=counter, s=stop: next(c) == s,
+        )  # fmt: skip
+        assert step == (stop or 17)
+        torch.seed()
+        state = load_state(tmp_path / "state.safetensors", {"fold": 0})
+        assert state.step == step
+    assert same(again.state_dict(), model.state_dict())
+    assert same(state.tensors, whole.tensors) and without_seconds(parts) == without_seconds(log)
+    seconds = [entry["seconds"] for entry in parts]
+    assert [entry["step"] for entry in parts] == [5, 10, 15, 17] and seconds == sorted(seconds)
+
+
+def test_a_state_holds_weights_momentum_and_losses_in_full(tiny, short_log):
+    saved, model = [], PANet(backbone())
+    train(model, episodes(tiny("train", size=32)), LONG, ignore, saved.append, save_every=3)
+    assert [state.step for state in saved] == [3, 6, 9, 12, 15, 17]
+    assert [len(state.tensors["losses"]) for state in saved] == [3, 1, 4, 2, 0, 0]
+    tensors = saved[-1].tensors
+    names = [name for name, _ in model.named_parameters()]
+    assert tensors.keys() == {"losses", "rng", *(f"{k}.{n}" for n in names for k in ("model", "momentum"))}
+    assert all(tensors[f"{k}.{n}"].dtype == torch.float32 for n in names for k in ("model", "momentum"))
+    assert not torch.equal(tensors[f"model.{names[0]}"], saved[-2].tensors[f"model.{names[0]}"])  # copies
+
+
+def test_resuming_a_finished_run_does_nothing(tiny):
+    saved, model, log = [], PANet(backbone()), []
+    train(model, episodes(tiny("train")), SHORT, ignore, saved.append)
+    again = PANet(backbone(1))
+    assert train(again, episodes(tiny("train")), SHORT, log.append, saved.append, state=saved[0]) == 4
+    assert same(again.state_dict(), model.state_dict()) and log == [] and len(saved) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_asks_and_the_second_ends(number):
+    before, ends = signal.getsignal(number), []
+    signal.signal(number, lambda *_: ends.append(1))
+    mine = signal.getsignal(number)
+    try:
+        with asked_to_stop() as stop:
+            assert not stop()
+            os.kill(os.getpid(), number)
+            assert stop() and ends == []
+            os.kill(os.getpid(), number)
+            assert ends == [1]
+        assert signal.getsignal(number) is mine
+    finally:
+        signal.signal(number, before)
 
 
 # --- checkpoints and the command line ----------------------------------------------------------------
@@ -252,7 +466,7 @@ def cli(tiny_voc, monkeypatch):
 
 
 SMALL = ("--width", NARROW, "--device", "cpu", "--fold", 1)
-TRAIN = ("train", *SMALL, "--pretrain", 2, "--iterations", 2)
+TRAIN = ("train", *SMALL, "--weights", "random", "--iterations", 4)
 EVALUATE = ("evaluate", *SMALL, "--runs", 2, "--episodes", 4, "--shots", 1, 2)
 
 
@@ -264,18 +478,21 @@ def test_train_then_evaluate(cli, tmp_path, capsys, looked_at, dataset):
     assert sorted(p.name for p in out.iterdir()) == [
         "checkpoint.safetensors",
         "log.json",
-        "pretrained.safetensors",
+        "state.safetensors",
     ]
     log = json.loads((out / "log.json").read_text())
-    assert [entry["phase"] for entry in log["log"]] == ["start", "pretrain", "episodes"]
-    assert log["fold"] == 1 and log["episodes"]["iterations"] == 2 and log["pretrain"]["iterations"] == 2
-    assert {"torch", "python", "threads", "command"} <= log.keys()
+    (entry,) = log["log"]
+    assert entry["step"] == log["iterations"] == 4 and log["fold"] == 1 and log["weights"] == "random"
+    with safe_open(out / "checkpoint.safetensors", "pt") as file:
+        about = {k: json.loads(v) for k, v in file.metadata().items()}
+    assert about == {**{k: v for k, v in log.items() if k != "log"}, "step": 4}
+    assert {"command", "torch", "python", "threads", "hardware", "date", "seed", "lambda_par"} <= about.keys()
     printed = capsys.readouterr().out
-    assert str(out / "checkpoint.safetensors") in printed and '"phase": "episodes"' in printed
+    assert str(out / "checkpoint.safetensors") in printed and json.loads(printed.splitlines()[0]) == entry
     assert {split for split, _ in looked_at} == {"train"}
-    first, last = (load_file(out / name) for name in ("pretrained.safetensors", "checkpoint.safetensors"))
-    assert first.keys() == last.keys() == VGG16(NARROW).state_dict().keys()
-    assert not torch.equal(first["features.0.weight"], last["features.0.weight"])
+    state, last = (load_file(out / name) for name in ("state.safetensors", "checkpoint.safetensors"))
+    assert last.keys() == VGG16(NARROW).state_dict().keys()
+    assert all(torch.equal(state[f"model.backbone.{name}"].half(), last[name]) for name in last)
 
     looked_at.clear()
     cli(
@@ -301,7 +518,7 @@ def test_train_then_evaluate(cli, tmp_path, capsys, looked_at, dataset):
     assert f"mean-IoU {100 * numbers['1-way 1-shot']['mean_iou']:.1f}" in lines[0]
 
 
-def test_training_from_weights_skips_pretraining_and_keeps_to_the_options(cli, tmp_path, looked_at, tiny):
+def test_training_keeps_to_the_options(cli, tmp_path, looked_at, tiny):
     """Images that show a test class stay in the episodes (the paper's way) unless --drop-unseen is given."""
     save_file(backbone().state_dict(), tmp_path / "start.safetensors")
     shown = tiny("train").coverage[:, list(tiny("train").fold(1))].sum(1) > 0
@@ -318,17 +535,108 @@ def test_training_from_weights_skips_pretraining_and_keeps_to_the_options(cli, t
     for name, more, some in (("stay", [], True), ("dropped", ["--drop-unseen"], False)):
         looked_at.clear()
         cli("train", *SMALL, *options, *more, "--out", tmp_path / name)
-        assert len(looked_at) == 30 and any(shown[i] for _, i in looked_at) == some
+        indices = [i for _, i in looked_at]
+        assert len(indices) == len(set(indices)) > 20  # each file is decoded once
+        assert any(shown[i] for i in indices) == some
     log = json.loads((tmp_path / "dropped" / "log.json").read_text())
-    assert [e["phase"] for e in log["log"]] == ["start", "episodes"] and "pretrain" not in log
-    assert log["episodes"]["lambda_par"] == 0 and log["episodes"]["episodes_per_step"] == 1
+    assert log["lambda_par"] == 0 and log["episodes_per_step"] == 1 and log["drop_unseen"]
+    cli("train", *SMALL, *options, "--episodes-per-step", 3, "--preset", "paper", "--out", tmp_path / "three")
+    log = json.loads((tmp_path / "three" / "log.json").read_text())
+    assert log["episodes_per_step"] == 3 and log["preset"] == "paper"
 
 
 def test_the_command_repeats_to_the_bit(cli, tmp_path):
     for name in "ab":
         cli(*TRAIN, "--seed", 5, "--out", tmp_path / name)
-    a, b = (load_file(tmp_path / name / "checkpoint.safetensors") for name in "ab")
-    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert same(*(load_file(tmp_path / name / "state.safetensors") for name in "ab"))
+
+
+def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
+    """`pretrained` is the narrow twin's fold0-init.safetensors, and torchvision's ImageNet weights at width 1."""
+    init = tmp_path / "checkpoints" / "fold0-init.safetensors"
+    save_checkpoint(init, VGG16(0.25), {})
+    (tmp_path / "tabletop").symlink_to(tiny_voc / "tabletop")
+    monkeypatch.setattr(datasets, "DATA", tmp_path)
+    asked = []
+    monkeypatch.setattr("panet_lite.__main__.vgg16", lambda *args: asked.append(args) or VGG16(NARROW))
+    for width, weights in ((0.25, None), (1, None), (1, "imagenet"), (0.5, "random"), (0.5, "some.pt")):
+        out = tmp_path / str(len(asked))
+        given = ("--weights", weights) if weights else ()
+        cli("train", "--device", "cpu", "--width", width, *given, "--iterations", 1, "--out", out)
+    assert asked == [(init, 0.25), ("imagenet",), ("imagenet", 1), (None, 0.5), ("some.pt", 0.5)]
+
+
+@pytest.mark.slow
+def test_a_compiled_backbone_trains_the_same(tiny, tmp_path, cli):
+    for name, more in (("plain", []), ("compiled", ["--compile"])):
+        cli(*TRAIN, *more, "--out", tmp_path / name)
+    plain, compiled = (load_file(tmp_path / name / "state.safetensors") for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name in plain:
+        torch.testing.assert_close(compiled[name], plain[name], rtol=0.05, atol=5e-3)
+
+
+# --- a real process, killed --------------------------------------------------------------------------
+
+
+def steps_saved(path):
+    """The step of the state file; 0 before there is one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["step"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, seed", [(signal.SIGTERM, 0), (signal.SIGKILL, 1), (signal.SIGINT, 2)])
+def test_a_killed_process_goes_on_to_the_same_bits(cli, tiny_voc, tmp_path, number, seed):
+    """Killed twice, at random moments, and resumed to the end: the same weights, momentum and log."""
+    options = (*TRAIN[:-1], 70, "--save-every", 7, "--recipe", "paper", "--size", 32)
+    cli(*options, "--out", tmp_path / "whole")
+    environment = {**os.environ, "PANET_LITE_DATA": str(tiny_voc), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [
+        sys.executable,
+        "-m",
+        "panet_lite",
+        *map(str, options),
+        "--out",
+        str(tmp_path / "parts"),
+        "--resume",
+    ]
+    state, rng, reached = tmp_path / "parts" / "state.safetensors", random.Random(seed), []
+    for least in (rng.randrange(20), rng.randrange(28, 50)):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        while process.poll() is None and steps_saved(state) <= least:
+            time.sleep(rng.random() / 50)
+        process.send_signal(number)
+        error = process.communicate()[1]
+        reached.append(steps_saved(state))
+        if number == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL and reached[-1] % 7 == 0
+        else:
+            assert process.returncode == 1 and error.splitlines()[-1] == (
+                f"panet_lite: Stopped after step {reached[-1]} of 70: the same command with --resume goes on from there."
+            )
+    assert 0 < reached[0] < reached[1] < 70
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    whole, parts = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
+    assert same(whole, parts)
+    logs = [json.loads((tmp_path / name / "log.json").read_text())["log"] for name in ("whole", "parts")]
+    assert without_seconds(logs[0]) == without_seconds(logs[1]) and [e["step"] for e in logs[1]] == [
+        50,
+        100,
+        130,
+    ]
+    assert sorted(p.name for p in state.parent.iterdir() if not p.name.startswith(".")) == [
+        "checkpoint.safetensors", "log.json", "state.safetensors"
+    ]  # fmt: skip
+
+
+# --- evaluation from the command line ----------------------------------------------------------------
 
 
 def test_evaluate_classes_and_preset(cli, tmp_path, capsys, looked_at):
