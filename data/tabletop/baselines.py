@@ -63,7 +63,9 @@ def objects(dataset: Tabletop, fold: int, runs: int, episodes: int) -> Result:
             labels = dataset.label_map(int(draw.queries[0]))
             predicted = ((labels > 0) & (labels != VOID)).long()
             counts.append(
-                confusion(predicted[None], sampler.query_map(draw.queries[0], draw.classes)[None], 2)[0].numpy()
+                confusion(predicted[None], sampler.query_map(draw.queries[0], draw.classes)[None], 2)[
+                    0
+                ].numpy()
             )
             classes.append(draw.classes)
     shape = (runs, episodes)
