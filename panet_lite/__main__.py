@@ -135,7 +135,9 @@ def run_training(args: argparse.Namespace, device: torch.device) -> None:
     settings |= {"drop_unseen": args.drop_unseen, "dataset": repr(dataset), "processes": world()[1]}
     settings |= asdict(recipe)
     state = open_run(args, settings)
-    model = PANet(open_backbone("random" if state else args.weights, args.width, args.seed, args.fold)).to(device)
+    model = PANet(open_backbone("random" if state else args.weights, args.width, args.seed, args.fold)).to(
+        device
+    )
     if args.compile:
         model.backbone.compile()
     about = {"command": " ".join(sys.argv[1:]), **settings, **circumstances(device)}
@@ -221,6 +223,14 @@ def main(argv: list[str] | None = None) -> int:
             {"train": run_training, "evaluate": run_evaluation}[args.command](args, device)
     except (ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        print(
+            f"{name}: torch.compile fails here ({str(error).splitlines()[0]}): leave --compile out.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"{name}: Interrupted.", file=sys.stderr)

@@ -218,7 +218,9 @@ def load_state(path: str | Path, settings: dict) -> State:
     """Read a state. Errors: ValueError names the first of the settings that it was not made with."""
     tensors = read_weights(path)
     with safe_open(path, "pt") as file:
-        header = {key: json.loads(value) for key, value in file.metadata().items()}
+        header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    if "settings" not in header:
+        raise ValueError(f"{path} is not the state of a training: train into another folder.")
     for key, now in json.loads(json.dumps(settings)).items():  # tuples become lists, as in the file
         if (then := header["settings"].get(key)) != now:
             raise ValueError(

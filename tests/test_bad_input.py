@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -577,6 +578,90 @@ def test_a_bad_fold_is_found_before_training_starts(cli, tmp_path):
         "panet_lite: There is no fold 5: folds are 0..3, the paper's split-1 is fold 0."
     ]
     assert not (tmp_path / "out").exists()
+
+
+TRAIN = ("train", "--width", NARROW, "--device", "cpu", "--iterations", 1, "--recipe", "paper", "--size", 32)
+
+
+def test_no_weights_to_start_from(cli, tmp_path):
+    """The tiny data folder has no checkpoints, and no width but two has any at all."""
+    out = ("--device", "cpu", "--out", tmp_path / "out")
+    for command in (("train", *out), ("evaluate", "--device", "cpu")):
+        code, _, err = cli(*command)
+        path = datasets.DATA / "checkpoints" / "fold0-init.safetensors"
+        sentence = f"There are no pre-trained weights of width 0.25: {path} is missing. Give --weights a checkpoint, or random."
+        assert code == 1 and err == [f"panet_lite: {sentence}"]
+    code, _, err = cli("train", "--width", 0.5, *out)
+    sentence = "There are no pre-trained weights of width 0.5. Give --weights a checkpoint, or random."
+    assert code == 1 and err == [f"panet_lite: {sentence}"] and not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_lost_and_not_continued_as_another(cli, weights, tmp_path):
+    out = tmp_path / "run"
+    mine = (*TRAIN, "--weights", weights, "--out", out)
+    assert cli(*mine)[0] == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert cli(*mine)[::2] == (
+        1, [f"panet_lite: {out} holds a run already: go on with it by --resume, or choose another folder."]
+    )  # fmt: skip
+    for option, value, sentence in (
+        ("--fold", 1, "fold 0, not 1"),
+        ("--seed", 4, "seed 0, not 4"),
+        ("--width", 0.25, "width 0.0625, not 0.25"),
+        ("--lambda-par", 0, "lambda_par 1.0, not 0.0"),
+        ("--iterations", 2, "iterations 1, not 2"),
+    ):
+        code, stdout, err = cli(*mine, "--resume", option, value)
+        assert code == 1 and stdout == "" and err == [
+            f"panet_lite: The run in {out} was started with {sentence}: resume it with the options it was "
+            "started with, or train into another folder."
+        ]  # fmt: skip
+    assert cli(*mine, "--resume")[0] == 0  # it is finished: nothing is left to do
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_state_that_is_none(cli, weights, tmp_path):
+    mine = (*TRAIN, "--weights", weights, "--resume", "--out", tmp_path)
+    state = tmp_path / "state.safetensors"
+    code, _, err = cli(*mine)
+    assert code == 0 and err == [f"Note: There is no run in {tmp_path} yet: this is its beginning."]
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2])
+    code, _, err = cli(*mine)
+    assert code == 1 and len(err) == 1 and f"{state} is truncated" in err[0]
+    state.write_bytes(weights.read_bytes())
+    code, _, err = cli(*mine)
+    assert code == 1 and err == [
+        f"panet_lite: {state} is not the state of a training: train into another folder."
+    ]
+
+
+@pytest.mark.parametrize("option", ["--iterations", "--episodes-per-step", "--save-every"])
+def test_none_of_what_must_be_one_at_least(cli, tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as stop:
+        cli(*TRAIN, option, 0, "--out", tmp_path / "out")
+    assert stop.value.code == 2 and f"argument {option}: 0 is less than 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_no_compiler_for_torch_compile(tiny_voc, weights, tmp_path):
+    own = {
+        "CXX": "no-such-compiler",
+        "PANET_LITE_DATA": str(tiny_voc),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    own["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "compiled")
+    done = subprocess.run(
+        [sys.executable, "-m", "panet_lite", *map(str, (*TRAIN, "--weights", weights, "--compile", "--out", tmp_path))],
+        capture_output=True, text=True, env={**os.environ, **own},
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.search(
+        r"^panet_lite: torch.compile fails here \(.*no-such-compiler.*\): leave --compile out\.$",
+        done.stderr,
+        re.M,
+    )
 
 
 def test_python_m_panet_lite_ends_with_code_1_and_no_traceback(tmp_path):

@@ -4,6 +4,7 @@ can be trusted."""
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -567,13 +568,17 @@ def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_compiled_backbone_trains_the_same(tiny, tmp_path, cli):
+@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="no compiler")
+def test_a_compiled_backbone_trains_the_same(tmp_path, cli, monkeypatch):
+    """In float32; and the files are those of any run, to be resumed with or without --compile."""
+    plain = torch.autocast("cpu", enabled=False)
+    monkeypatch.setattr(training, "reduced_precision", lambda device: plain)
     for name, more in (("plain", []), ("compiled", ["--compile"])):
-        cli(*TRAIN, *more, "--out", tmp_path / name)
+        cli(*TRAIN, *more, "--size", 32, "--out", tmp_path / name)
     plain, compiled = (load_file(tmp_path / name / "state.safetensors") for name in ("plain", "compiled"))
     assert plain.keys() == compiled.keys()
     for name in plain:
-        torch.testing.assert_close(compiled[name], plain[name], rtol=0.05, atol=5e-3)
+        torch.testing.assert_close(compiled[name], plain[name], rtol=1e-3, atol=1e-4)
 
 
 # --- a real process, killed --------------------------------------------------------------------------
@@ -589,51 +594,42 @@ def steps_saved(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number, seed", [(signal.SIGTERM, 0), (signal.SIGKILL, 1), (signal.SIGINT, 2)])
-def test_a_killed_process_goes_on_to_the_same_bits(cli, tiny_voc, tmp_path, number, seed):
-    """Killed twice, at random moments, and resumed to the end: the same weights, momentum and log."""
-    options = (*TRAIN[:-1], 70, "--save-every", 7, "--recipe", "paper", "--size", 32)
-    cli(*options, "--out", tmp_path / "whole")
-    environment = {**os.environ, "PANET_LITE_DATA": str(tiny_voc), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    command = [
-        sys.executable,
-        "-m",
-        "panet_lite",
-        *map(str, options),
-        "--out",
-        str(tmp_path / "parts"),
-        "--resume",
-    ]
-    state, rng, reached = tmp_path / "parts" / "state.safetensors", random.Random(seed), []
-    for least in (rng.randrange(20), rng.randrange(28, 50)):
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+def test_a_killed_process_goes_on_to_the_same_bits(tiny_voc, tmp_path):
+    """Killed at three random moments, in three ways, then resumed to the end: weights, momentum and log."""
+    options = [*TRAIN[:-1], 70, "--save-every", 7, "--recipe", "paper", "--size", 32, "--resume", "--out"]
+    own = {
+        "PANET_LITE_DATA": str(tiny_voc),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def start(name):
+        command = [sys.executable, "-m", "panet_lite", *map(str, options), str(tmp_path / name)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env={**os.environ, **own}, **pipes)
+
+    whole, state, rng, before = start("whole"), tmp_path / "parts" / "state.safetensors", random.Random(0), 0
+    for number, low, high in ((signal.SIGTERM, 0, 14), (signal.SIGKILL, 21, 28), (signal.SIGINT, 35, 48)):
+        process, least = start("parts"), rng.randrange(low, high)
         while process.poll() is None and steps_saved(state) <= least:
             time.sleep(rng.random() / 50)
         process.send_signal(number)
-        error = process.communicate()[1]
-        reached.append(steps_saved(state))
+        error, reached = process.communicate()[1], steps_saved(state)
+        assert before < reached < 70
         if number == signal.SIGKILL:
-            assert process.returncode == -signal.SIGKILL and reached[-1] % 7 == 0
+            assert process.returncode == -signal.SIGKILL and reached % 7 == 0
         else:
             assert process.returncode == 1 and error.splitlines()[-1] == (
-                f"panet_lite: Stopped after step {reached[-1]} of 70: the same command with --resume goes on from there."
+                f"panet_lite: Stopped after step {reached} of 70: the same command with --resume goes on from there."
             )
-    assert 0 < reached[0] < reached[1] < 70
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+        before = reached
+    for process in (whole, start("parts")):
+        error = process.communicate()[1]
+        assert process.returncode == 0, error
     whole, parts = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
     assert same(whole, parts)
     logs = [json.loads((tmp_path / name / "log.json").read_text())["log"] for name in ("whole", "parts")]
-    assert without_seconds(logs[0]) == without_seconds(logs[1]) and [e["step"] for e in logs[1]] == [
-        50,
-        100,
-        130,
-    ]
-    assert sorted(p.name for p in state.parent.iterdir() if not p.name.startswith(".")) == [
-        "checkpoint.safetensors", "log.json", "state.safetensors"
-    ]  # fmt: skip
+    assert without_seconds(logs[0]) == without_seconds(logs[1]) and [e["step"] for e in logs[1]] == [50, 70]
 
 
 # --- evaluation from the command line ----------------------------------------------------------------

@@ -1,0 +1,442 @@
+"""Answers to the exercises of chapter 7, evaluation."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..evaluation import Result, divide
+from . import harness
+
+TEST_CLASSES = (1, 2, 3, 4, 5)
+
+
+def draw_counts(episodes: int = 60, idle: bool = True) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """TP, FP, FN (E, 3) and classes (E,) of one run: sizes and difficulty differ, one class may stay undrawn."""
+    rng = np.random.default_rng()
+    missing = rng.choice(TEST_CLASSES) if idle else 0
+    classes = rng.choice(
+        [c for c in TEST_CLASSES if c != missing],
+        episodes,
+        p=rng.permutation([0.5, 0.3, 0.1, 0.1]) if idle else None,
+    )
+    size = np.where(rng.random(episodes) < 0.5, 20, 2000) * rng.uniform(1, 2, episodes) * classes**2
+    found = np.clip(rng.uniform(0.2, 0.6, episodes) + 0.3 * (size > 100) + 0.08 * (classes - 3), 0.02, 0.98)
+    tp = (size * found).round()
+    return (
+        np.stack([tp, size * rng.uniform(0.05, 0.4, episodes), size - tp], -1).astype(int),
+        classes,
+        TEST_CLASSES,
+    )
+
+
+# ---- exercise 1 ----------------------------------------------------------------------------------
+
+
+def class_ious(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> np.ndarray:
+    """(T,): summed over the episodes of a class, then divided; NaN for a class that was not drawn."""
+    return divide(np.stack([counts[classes == c].sum(0) for c in test_classes]))
+
+
+def right_mean_iou(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> float:
+    return float(np.nanmean(class_ious(counts, classes, test_classes)))
+
+
+def per_image(counts, classes, test_classes):
+    return divide(counts).mean()
+
+
+def images_then_classes(counts, classes, test_classes):
+    return np.mean([divide(counts)[classes == c].mean() for c in test_classes if (classes == c).any()])
+
+
+def pooled(counts, classes, test_classes):
+    return divide(counts.sum(0))
+
+
+def idle_is_zero(counts, classes, test_classes):
+    return np.nan_to_num(class_ious(counts, classes, test_classes)).mean()
+
+
+def idle_is_nan(counts, classes, test_classes):
+    return class_ious(counts, classes, test_classes).mean()
+
+
+def dice(counts, classes, test_classes):
+    tp, fp, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
+    return (2 * tp / (2 * tp + fp + fn)).mean()
+
+
+def recall(counts, classes, test_classes):
+    tp, _, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
+    return (tp / (tp + fn)).mean()
+
+
+MEAN_IOU_MISTAKES = (
+    (
+        per_image,
+        "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first",
+    ),
+    (
+        images_then_classes,
+        "you average over classes, but inside a class you average IoUs of single episodes: add up the counts of a "
+        "class, then divide once",
+    ),
+    (
+        pooled,
+        "you added up all classes: that is the foreground half of binary-IoU. Divide for each class, then average",
+    ),
+    (
+        idle_is_zero,
+        "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out",
+    ),
+    (idle_is_nan, "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out"),
+    (dice, "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once"),
+    (recall, "this is the recall, TP / (TP + FN): false positives belong to the union too"),
+)
+
+
+def mean_iou(answer: Callable) -> bool | None:
+    """Exercise 1: (counts (E, 3), classes (E,), test classes) -> number."""
+    return harness.implementation(
+        answer,
+        right_mean_iou,
+        draw_counts,
+        "right: pixels are summed over a run, classes are averaged, and a class nobody drew is left out",
+        MEAN_IOU_MISTAKES,
+        tolerance=1e-6,
+    )
+
+
+# ---- exercise 2 ----------------------------------------------------------------------------------
+
+
+def right_gap(mine: dict[int, float], reported: list[float]) -> float:
+    return sum(score - reported[fold] for fold, score in mine.items()) / len(mine)
+
+
+def against_the_mean(mine, reported):
+    return sum(mine.values()) / len(mine) - sum(reported) / len(reported)
+
+
+def folds_from_one(mine, reported):
+    return sum(score - reported[fold - 1] for fold, score in mine.items()) / len(mine)
+
+
+def in_order(mine, reported):
+    return sum(a - b for a, b in zip(mine.values(), reported)) / len(mine)
+
+
+def as_zero(mine, reported):
+    return sum(mine.values()) / len(reported) - sum(reported) / len(reported)
+
+
+GAP_MISTAKES = (
+    (
+        against_the_mean,
+        "you compare your folds with the mean of all four: this is the confusion of '41, not 48'. Compare each fold "
+        "with itself",
+    ),
+    (
+        lambda mine, reported: -right_gap(mine, reported),
+        "the sign: positive is when `mine` is above what was reported",
+    ),
+    (folds_from_one, "fold 0 is the first entry of `reported`: folds are counted from 0, splits from 1"),
+    (
+        in_order,
+        "you pair the scores in their order: fold 2 must be compared with reported[2], whichever folds are missing",
+    ),
+    (as_zero, "a fold that was not trained counts as a score of 0 here: leave it out on both sides"),
+    (
+        lambda mine, reported: right_gap(mine, reported) * len(mine),
+        "this is the sum of the gaps: divide by the number of folds you have",
+    ),
+    (
+        lambda mine, reported: right_gap(mine, reported) * len(mine) / len(reported),
+        "you divide by all four folds: divide by the number of those you have",
+    ),
+)
+
+
+def draw_gap() -> tuple[dict[int, float], list[float]]:
+    """Two or three folds, never the first ones only, and four reported scores that differ."""
+    rng = np.random.default_rng()
+    folds = [(0, 2), (1, 3), (0, 3), (0, 2, 3), (1, 2, 3)][rng.integers(5)]
+    reported = (rng.permutation([35.0, 42.0, 51.0, 60.0]) + rng.uniform(-2, 2, 4)).tolist()
+    return {f: float(reported[f] + rng.uniform(1, 4) * rng.choice([-1, 1])) for f in folds[::-1]}, reported
+
+
+def gap(answer: Callable) -> bool | None:
+    """Exercise 2: ({fold: score}, four scores) -> how far above."""
+    return harness.implementation(
+        answer,
+        right_gap,
+        draw_gap,
+        "right: fold against the same fold, and the missing ones left out on both sides",
+        GAP_MISTAKES,
+        tolerance=1e-6,
+    )
+
+
+# ---- exercise 3 ----------------------------------------------------------------------------------
+
+STANDARD, FLAWED = 15 / (15 + 15 + 5), 15 / (15 + 0 + 5)
+FLAW_MISTAKES = (
+    (
+        (FLAWED, STANDARD),
+        "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one",
+    ),
+    (
+        (STANDARD, STANDARD),
+        "the two cannot be equal: which false positives of carrot are in a picture without a carrot?",
+    ),
+    (
+        (FLAWED, FLAWED),
+        "the two cannot be equal: which false positives of carrot are in a picture without a carrot?",
+    ),
+    (
+        (STANDARD, 15 / (15 + 10 + 5)),
+        "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
+        "never looks at carrot",
+    ),
+    (
+        (STANDARD, 15 / (15 + 5 + 5)),
+        "the ten background pixels are forgiven, and so are the five of the pear: in that picture the paper's counting "
+        "never looks at carrot",
+    ),
+    (
+        ((0 + 15 / 20) / 2, FLAWED),
+        "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide",
+    ),
+    (
+        (15 / (15 + 5 + 5), FLAWED),
+        "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5",
+    ),
+    (
+        (15 / (15 + 10 + 5), FLAWED),
+        "in `standard` the five pear pixels called carrot are false positives as well: 10 + 5",
+    ),
+)
+
+
+def flaw(standard: object, flawed: object) -> bool | None:
+    """Exercise 3: IoU of carrot, all false positives counted and counted the paper's way."""
+    if any(value is None or value is Ellipsis for value in (standard, flawed)):
+        return harness.unfilled()
+    try:
+        values = float(standard), float(flawed)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return harness.say(False, "two numbers are wanted")
+    if max(values) > 1:
+        return harness.say(False, "as shares, please: numbers between 0 and 1")
+    if np.allclose(values, (STANDARD, FLAWED), atol=0.006):
+        return harness.say(
+            True, "right: 3/7 and 3/4. Fifteen phantoms, and the paper's counting sees none of them"
+        )
+    for wrong, why in FLAW_MISTAKES:
+        if np.allclose(values, wrong, atol=0.006):
+            return harness.say(False, why)
+    parts = [
+        name for name, v, r in zip(("standard", "flawed"), values, (STANDARD, FLAWED)) if abs(v - r) > 0.006
+    ]
+    return harness.say(
+        False, f"not {' and '.join(parts)}: write down TP, FP and FN of carrot for each episode, then add"
+    )
+
+
+# ---- exercise 4 ----------------------------------------------------------------------------------
+
+
+def drawn(
+    episodes: int, rng: np.random.Generator, size: int | None = None, resamples: int = 1000
+) -> np.ndarray:
+    """Weights (B, E): how often each episode is in each of B resamples of `size` episodes."""
+    picked = rng.integers(episodes, size=(resamples, size or episodes))
+    cells = picked + episodes * np.arange(resamples)[:, None]
+    return (
+        np.bincount(cells.ravel(), minlength=resamples * episodes).reshape(resamples, episodes).astype(float)
+    )
+
+
+def resampled(counts: np.ndarray, classes: np.ndarray, test_classes, weights: np.ndarray) -> np.ndarray:
+    """mean-IoU (B,) of weighted episodes, weights (B, E)."""
+    own = counts[:, None] * (classes[:, None] == np.array(test_classes))[..., None]  # (E, T, 3)
+    sums = weights @ own.reshape(len(own), -1)
+    return np.nanmean(divide(sums.reshape(len(weights), -1, 3)), 1)
+
+
+def ends(scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    return tuple(float(q) for q in np.quantile(scores, [(1 - level) / 2, (1 + level) / 2]))
+
+
+def right_interval(counts, classes, test_classes, rng):
+    """With 10,000 resamples, so that only the reader's own thousand scatter."""
+    return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, resamples=10_000)))
+
+
+def without_replacement(counts, classes, test_classes, rng):
+    return (right_mean_iou(counts, classes, test_classes),) * 2
+
+
+def of_the_episodes(counts, classes, test_classes, rng):
+    return ends(divide(counts))
+
+
+def of_per_image_means(counts, classes, test_classes, rng):
+    return ends(drawn(len(counts), rng) @ divide(counts) / len(counts))
+
+
+def two_thirds(counts, classes, test_classes, rng):
+    return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng)), 0.6827)
+
+
+def classes_resampled(counts, classes, test_classes, rng):
+    ious = class_ious(counts, classes, test_classes)
+    return ends(rng.choice(ious, (1000, len(ious))).mean(1))
+
+
+def a_thousand_each(counts, classes, test_classes, rng):
+    return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, 1000)))
+
+
+def pooled_classes(counts, classes, test_classes, rng):
+    return ends(divide(drawn(len(counts), rng) @ counts))
+
+
+INTERVAL_MISTAKES = (
+    (
+        without_replacement,
+        "your interval has no width: without replacement each resample holds the same episodes. Draw *with* "
+        "replacement",
+    ),
+    (
+        of_the_episodes,
+        "these are quantiles of the episodes' own IoUs. The question is how the *mean* scatters: resample, compute the "
+        "score, a thousand times",
+    ),
+    (
+        of_per_image_means,
+        "you bootstrap the per-image mean. Compute the class-accumulated mean-IoU of each resample",
+    ),
+    (pooled_classes, "you add up all classes in a resample: divide for each class, then take the mean"),
+    (
+        two_thirds,
+        "this is the middle 68 % (one standard deviation to either side): take the quantiles 0.025 and 0.975",
+    ),
+    (
+        classes_resampled,
+        "you resample the classes. That is an honest interval too, for another question: here it is the episodes",
+    ),
+    (
+        a_thousand_each,
+        "your interval is too narrow: each resample must hold as many episodes as the test has, not 1,000; 1,000 is the "
+        "number of resamples",
+    ),
+)
+EPISODES = 100
+
+
+def draw_interval() -> tuple[np.ndarray, np.ndarray, tuple[int, ...], np.random.Generator]:
+    """A long run, on which the mistakes' intervals are clearly others."""
+    counts, classes, test_classes = draw_counts(EPISODES, idle=False)
+    return counts, classes, test_classes, np.random.default_rng()
+
+
+def near(a: tuple, b: tuple) -> bool:
+    """Two intervals agree within what 1,000 resamples leave: a sixth of the width of b, at both ends."""
+    slack = 0.16 * (b[1] - b[0]) + 1e-6
+    return abs(a[0] - b[0]) <= slack and abs(a[1] - b[1]) <= slack
+
+
+def two_numbers(value: object) -> tuple[float, float] | None:
+    """The reader's answer as (low, high), or None."""
+    try:
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return low, high
+
+
+def interval(answer: Callable) -> bool | None:
+    """Exercise 4: (counts, classes, test classes, rng) -> (low, high)."""
+    cases = [draw_interval() for _ in range(3)]
+    found = []
+    for case in cases:
+        value, error = harness.attempt(answer, case)
+        if error:
+            return harness.say(False, error)
+        if value is None or value is Ellipsis:
+            return harness.unfilled()
+        if (pair := two_numbers(value)) is None:
+            return harness.say(False, "return two numbers, (low, high)")
+        found.append(pair)
+    if all(near(pair, right_interval(*case)) for pair, case in zip(found, cases)):
+        return harness.say(
+            True, "right: episodes with replacement, the score of each resample, the middle 95 %"
+        )
+    if all(near(pair[::-1], right_interval(*case)) for pair, case in zip(found, cases)):
+        return harness.say(False, "low comes first, then high")
+    for wrong, why in INTERVAL_MISTAKES:
+        if all(near(pair, wrong(*case)) for pair, case in zip(found, cases)):
+            return harness.say(False, why)
+    low, high = right_interval(*cases[-1])
+    yours = "[{:.3f}, {:.3f}]".format(*found[-1])
+    return harness.say(False, f"on one of the tests about [{low:.3f}, {high:.3f}] is right, yours is {yours}")
+
+
+# ---- exercise 5 ----------------------------------------------------------------------------------
+
+
+def passes(answer: object) -> bool | None:
+    """Exercise 5: what needs new passes through the network?"""
+    return harness.choice(
+        answer,
+        "d",
+        {
+            "a": "not a: the mask enters after the network. Boxes only make other rows in the table of means",
+            "b": "not b: other episodes of the same images. Five shots are a mean over five rows of the table",
+            "c": "not c: the distance is taken between features that are there already",
+            "d": "right: other weights, other features. All the rest happens behind the network",
+        },
+    )
+
+
+# ---- exercise 6 ----------------------------------------------------------------------------------
+
+
+def matrices_of(answer: object) -> np.ndarray | None:
+    """A model's two confusion matrices as (1, 2, 2, 2), or None where it is something else."""
+    try:
+        matrices = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if matrices.shape != (2, 2, 2) or not (np.isfinite(matrices).all() and (matrices >= 0).all()):
+        return None
+    return matrices[None]
+
+
+def ranking(model_a: object, model_b: object) -> bool | None:
+    """Exercise 6: A has the higher mean-IoU, B the higher binary-IoU, on one test."""
+    if any(answer is None or answer is Ellipsis for answer in (model_a, model_b)):
+        return harness.unfilled()
+    a, b = matrices_of(model_a), matrices_of(model_b)
+    if a is None or b is None:
+        return harness.say(
+            False, "each model is an array of shape (2, 2, 2) of counts, none of them negative"
+        )
+    if not np.allclose(a.sum(-1), b.sum(-1)):
+        return harness.say(
+            False, "this is not the same test: in each episode the rows of A and B must have the same sums"
+        )
+    if (a.sum(-1) <= 0).any():
+        return harness.say(False, "every episode must show some object and some background: a row is empty")
+    a, b = (Result(m, np.array([[[1], [2]]]), (1, 2)) for m in (a, b))
+    scores = ", ".join(
+        f"{n} {r.mean_iou:.2f} mean-IoU and {r.binary_iou:.2f} binary-IoU" for n, r in (("A", a), ("B", b))
+    )
+    if a.mean_iou > b.mean_iou and a.binary_iou < b.binary_iou:
+        return harness.say(True, f"right: {scores}. The ranking is the metric's choice")
+    if a.mean_iou < b.mean_iou and a.binary_iou > b.binary_iou:
+        return harness.say(False, f"nearly: {scores}. Give A the name of B, and B that of A")
+    return harness.say(
+        False, f"{scores}: make one object large and the other tiny, and let each model be good at one"
+    )
