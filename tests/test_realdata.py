@@ -108,7 +108,7 @@ def test_evaluate_on_photos(val, fold):
 def test_the_command_line_trains_and_scores_on_photos(tmp_path, capsys):
     common = ["--dataset", "pascal", "--size", "97", "--fold", "2", "--width", str(NARROW), "--device", "cpu"]
     with warnings.catch_warnings():
-        options = ["--pretrain", "2", "--iterations", "2", "--out", str(tmp_path)]
+        options = ["--weights", "random", "--iterations", "2", "--out", str(tmp_path)]
         assert main(["train", *common, *options]) == 0
         options = ["--weights", str(tmp_path / "checkpoint.safetensors"), "--runs", "2", "--episodes", "4"]
         options += ["--shots", "1", "--classes", *FOLDS[2], "--out", str(tmp_path / "numbers.json")]
