@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,15 @@ def test_the_papers_counting_changes_the_score_and_not_the_predictions(study):
 
 
 def test_training_resumes_and_is_not_repeated(study, monkeypatch):
-    commands, really = [], study.subprocess.run
+    commands = []
 
-    def run(command, **options):
-        if "panet_lite" not in command:  # Python asks the system for the processor's name by the same road
-            return really(command, **options)
+    def run(command):
         commands.append(command)
-        folder = options["cwd"] / command[command.index("--out") + 1]
+        folder = study.ROOT / command[command.index("--out") + 1]
         save_checkpoint(folder / "checkpoint.safetensors", VGG16(0.25), {"new": 1})
         (folder / "log.json").write_text('{"log": [{"step": 50, "seg": 1.0, "par": 1.0}], "seed": 0}')
 
-    monkeypatch.setattr(study.subprocess, "run", run)
+    monkeypatch.setattr(study, "run", run)
     stopped = study.run_folder(0, "without-par", 0)
     stopped.mkdir(parents=True)
     (stopped / "state.safetensors").touch()
@@ -94,6 +93,12 @@ def test_training_resumes_and_is_not_repeated(study, monkeypatch):
     assert copy.read_bytes() == (stopped / "checkpoint.safetensors").read_bytes()
     study.curves([0], None)
     assert [e["variant"] for e in entries(study, "curves")] == ["par", "without-par"]
+
+
+def test_a_training_that_fails_stops_the_study_with_a_sentence(study):
+    study.run([sys.executable, "-c", ""])
+    with pytest.raises(SystemExit, match="The same command goes on from here"):
+        study.run([sys.executable, "-c", "raise SystemExit(1)"])
 
 
 def test_other_weights_are_measured_anew_and_take_the_place_of_the_old(study):

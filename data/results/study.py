@@ -35,12 +35,24 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "study"
 RESULTS, CHECKPOINTS = DATA / "results", DATA / "checkpoints"
 FOLDS, SHOTS, LAMBDA = range(4), (1, 5), {"par": 1.0, "without-par": 0.0}
+STOPPED = "The study has stopped. The same command goes on from here."
 FIRST = 20  # episodes of run 0 whose counts are written down, for a chapter to recompute
 
 
 def run_folder(fold: int, variant: str, seed: int) -> Path:
     """Where a training lives."""
     return RUNS / f"fold{fold}-{variant}-seed{seed}"
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end, from the project's folder. Ctrl-C reaches it too, and it saves first."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        code = process.wait() or 130
+    if code:
+        raise SystemExit(STOPPED)
 
 
 def train(fold: int, variant: str, seed: int) -> None:
@@ -52,7 +64,7 @@ def train(fold: int, variant: str, seed: int) -> None:
             "--lambda-par", str(LAMBDA[variant]), "--out", os.path.relpath(folder, ROOT),
         ]  # fmt: skip
         resume = ["--resume"] if (folder / "state.safetensors").exists() else []
-        subprocess.run(command + resume, check=True, cwd=ROOT)  # a log names no folder of this machine
+        run(command + resume)
     if seed == 0:
         name = VARIANTS[variant].format(fold)
         shutil.copy(folder / "checkpoint.safetensors", CHECKPOINTS / name)
@@ -190,4 +202,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
