@@ -1,0 +1,140 @@
+"""What every widget shares: its module's text, its still picture, arrays that cross to the page."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import traitlets
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..figures import BACKGROUND, COLOURS
+from ..matching import ALPHA
+from ..prototypes import EPSILON, VOID
+from .scenes import packed, unpacked
+
+HERE = Path(__file__).parent
+SHARED = ("scenes.js", "arithmetic.js", "page.js", "pictures.js", "brush.js")
+CONSTANTS = {
+    "COLOURS": COLOURS,
+    "BACKGROUND": BACKGROUND,
+    "VOID": VOID,
+    "EPSILON": EPSILON,
+    "ALPHA": ALPHA,
+}  # written down once, in Python
+
+
+def module(script: str) -> str:
+    """The text of a widget's ES module: constants, arithmetic, page, and the widget's own file.
+
+    An anywidget's module is loaded from one string, where an import of a neighbour would find nothing.
+    """
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in CONSTANTS.items())
+    files = [(HERE / name).read_text(encoding="utf-8") for name in (*SHARED, script)]
+    return "\n".join([constants, *files])
+
+
+class Array(traitlets.TraitType):
+    """A trait that is a numpy array of one dtype; tensors and lists are converted, `checked` is asked.
+
+    A page's value that is no such array is refused: the old one stays, is sent back, and the widget's
+    `message` says why.
+    """
+
+    def __init__(self, dtype: str, **kwargs):
+        super().__init__(default_value=None, allow_none=True, **kwargs)
+        self.dtype = dtype
+        self.tag(sync=True, to_json=lambda value, _: None if value is None else packed(value))
+        self.tag(from_json=self.from_page)
+
+    def validate(self, obj, value):
+        if value is None:
+            return None
+        value = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        with np.errstate(invalid="ignore"):
+            array = np.ascontiguousarray(value, dtype=self.dtype)
+        if not np.array_equal(array, value):
+            raise traitlets.TraitError(f"{self.name} holds values that do not fit into {self.dtype}.")
+        try:
+            obj.checked(self.name, array)
+        except ValueError as error:
+            raise traitlets.TraitError(str(error)) from None
+        return array
+
+    def from_page(self, value, widget):
+        try:
+            return self.validate(widget, unpacked(value, self.dtype))
+        except (ValueError, traitlets.TraitError) as error:
+            widget.message = str(error)
+            return getattr(widget, self.name)
+
+
+class Widget(anywidget.AnyWidget):
+    """An anywidget with a still picture for where no JavaScript runs (GitHub, PDF, Colab unexecuted).
+
+    A subclass names its ES module, `class Paint(Widget, script="paint.js")`, and writes `figure()`, the
+    still picture, and `alt()`, one sentence that says what the picture shows. `message` is shown in the
+    widget.
+    """
+
+    message = traitlets.Unicode("").tag(sync=True)
+    from_page = False  # whether the change being handled was made in the page
+
+    def __init_subclass__(cls, script: str | None = None, **kwargs):
+        if script is not None:
+            cls._esm, cls._css = module(script), (HERE / "widgets.css").read_text(encoding="utf-8")
+        super().__init_subclass__(**kwargs)
+
+    def checked(self, name: str, array: np.ndarray) -> None:
+        """A ValueError where `array` cannot be the value of the trait `name`."""
+
+    def set_state(self, sync_data):
+        """The page's changes. Observers see `from_page`: what the page computed need not be computed again."""
+        self.from_page = True
+        try:
+            super().set_state(sync_data)
+        finally:
+            self.from_page = False
+
+    def figure(self) -> Figure:
+        raise NotImplementedError
+
+    def alt(self) -> str:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.alt()}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        figure, buffer = self.figure(), io.BytesIO()
+        figure.savefig(buffer, dpi=100, facecolor="white")
+        plt.close(figure)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
+        return data, {**metadata, "image/png": {"alt": self.alt()}}
+
+
+class SceneWidget(Widget):
+    """A widget about one scene (see `scenes.scene`): N = W * K supports and Q queries of (H, W') pixels.
+
+    label_map: uint8 (N, H, W'), what the supports are labelled with. prediction: uint8 (Q, H, W').
+    """
+
+    scene = traitlets.Dict().tag(sync=True)
+    label_map = Array("uint8")
+    prediction = Array("uint8")
+
+    def checked(self, name: str, array: np.ndarray) -> None:
+        ways, supports = self.scene["ways"], self.scene["ways"] * self.scene["shots"]
+        counts = {"label_map": supports, "prediction": self.scene["queries"]}
+        if name not in counts:
+            return
+        shape = (counts[name], *self.scene["size"])
+        if array.shape != shape:
+            raise ValueError(f"{name} is {array.shape}, and should be {shape}: one label map for each image.")
+        if wrong := sorted(set(np.unique(array).tolist()) - {*range(ways + 1), VOID}):
+            raise ValueError(f"{name} holds {wrong[0]}, which is no class: use 0 to {ways} and {VOID}.")

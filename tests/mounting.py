@@ -1,0 +1,26 @@
+"""A widget on a page of its own, as the book's pages carry it: state, view, and the book's host script."""
+
+import html
+import json
+from pathlib import Path
+
+from ipywidgets.embed import embed_data
+
+HOST = Path(__file__).parents[1] / "book" / "_assets" / "widgets.js"
+
+
+def page_of(*widgets, theme: str = "light") -> str:
+    """HTML with the widgets and nothing else; `element.model` of each host element is its model."""
+    data = embed_data(views=widgets, drop_defaults=False)
+
+    def script(kind, value):
+        text = json.dumps(value).replace("</", "<\\/")
+        return f'<script type="application/vnd.jupyter.widget-{kind}+json">{text}</script>'
+
+    body = [script("state", data["manager_state"])]
+    body += [f"<p>{html.escape(repr(w))}</p>{script('view', v)}" for w, v in zip(widgets, data["view_specs"])]
+    body.append(f"<script>{HOST.read_text(encoding='utf-8')}</script>")
+    return (
+        f'<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>widgets</title>'
+        f'<meta name="viewport" content="width=device-width"><main><h1>Widgets</h1>{"".join(body)}</main>'
+    )
