@@ -1,17 +1,19 @@
 """A widget on a page of its own, as the book's pages carry it: state, view, and the book's host script."""
 
+import base64
 import html
 import json
 from pathlib import Path
 
-from ipywidgets.embed import embed_data
+from ipywidgets.embed import dependency_state, embed_data
 
 HOST = Path(__file__).parents[1] / "book" / "_assets" / "widgets.js"
 
 
 def page_of(*widgets, theme: str = "light") -> str:
     """HTML with the widgets and nothing else; `element.model` of each host element is its model."""
-    data = embed_data(views=widgets, drop_defaults=False)
+    state = dependency_state(widgets, drop_defaults=False)  # and not of all widgets that are alive
+    data = embed_data(views=widgets, drop_defaults=False, state=state)
 
     def script(kind, value):
         text = json.dumps(value).replace("</", "<\\/")
@@ -24,3 +26,12 @@ def page_of(*widgets, theme: str = "light") -> str:
         f'<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8"><title>widgets</title>'
         f'<meta name="viewport" content="width=device-width"><main><h1>Widgets</h1>{"".join(body)}</main>'
     )
+
+
+def plain(value):
+    """A scene as JSON: bytes become {"base64": ...}."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value

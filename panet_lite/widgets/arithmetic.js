@@ -189,3 +189,29 @@ function crossEntropy(probabilities, labels) {
   const N = labels.length;
   return Float32Array.from(labels, (label, i) => (label === VOID ? NaN : -Math.log(Math.max(probabilities[label * N + i], 1e-30))));
 }
+
+// Eq. 5 from scores (J, N) for alpha = 1: the mean over valid pixels of log(sum exp) minus the true class's score.
+function meanLoss(scores, truth, alpha) {
+  const [N, J] = [truth.length, scores.length / truth.length];
+  let [sum, valid] = [0, 0];
+  for (let i = 0; i < N; i++) {
+    if (truth[i] === VOID) continue;
+    const own = scores[truth[i] * N + i];
+    let [most, total] = [-Infinity, 0];
+    for (let j = 0; j < J; j++) most = Math.max(most, scores[j * N + i]);
+    for (let j = 0; j < J; j++) total += Math.exp(alpha * (scores[j * N + i] - most));
+    sum += Math.log(total) + alpha * (most - own);
+    valid++;
+  }
+  return sum / Math.max(valid, 1);
+}
+
+// The entropy of each pixel of probabilities (J, N), in bits.
+function entropies(probabilities, J) {
+  const N = probabilities.length / J;
+  const out = new Float32Array(N);
+  for (let k = 0; k < probabilities.length; k++) {
+    if (probabilities[k] > 0) out[k % N] -= probabilities[k] * Math.log2(probabilities[k]);
+  }
+  return out;
+}

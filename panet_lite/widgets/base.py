@@ -28,14 +28,18 @@ CONSTANTS = {
 }  # written down once, in Python
 
 
-def module(script: str) -> str:
-    """The text of a widget's ES module: constants, arithmetic, page, and the widget's own file.
+def source(*names: str) -> str:
+    """The text of files of this folder, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def module(*scripts: str) -> str:
+    """The text of a widget's ES module: constants, arithmetic, page, and the widget's own files.
 
     An anywidget's module is loaded from one string, where an import of a neighbour would find nothing.
     """
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in CONSTANTS.items())
-    files = [(HERE / name).read_text(encoding="utf-8") for name in (*SHARED, script)]
-    return "\n".join([constants, *files])
+    return constants + "\n" + source(*SHARED, *scripts)
 
 
 class Array(traitlets.TraitType):
@@ -76,17 +80,18 @@ class Array(traitlets.TraitType):
 class Widget(anywidget.AnyWidget):
     """An anywidget with a still picture for where no JavaScript runs (GitHub, PDF, Colab unexecuted).
 
-    A subclass names its ES module, `class Paint(Widget, script="paint.js")`, and writes `figure()`, the
-    still picture, and `alt()`, one sentence that says what the picture shows. `message` is shown in the
-    widget.
+    A subclass names its ES module, `class Paint(Widget, script="paint.js")` (`parts`: more
+    .js and .css of its own), and writes `figure()`, the still picture, and `alt()`, one sentence that says what
+    the picture shows. `message` is shown in the widget.
     """
 
     message = traitlets.Unicode("").tag(sync=True)
     from_page = False  # whether the change being handled was made in the page
 
-    def __init_subclass__(cls, script: str | None = None, **kwargs):
+    def __init_subclass__(cls, script: str | None = None, parts: tuple[str, ...] = (), **kwargs):
         if script is not None:
-            cls._esm, cls._css = module(script), (HERE / "widgets.css").read_text(encoding="utf-8")
+            scripts, styles = ([p for p in parts if p.endswith(end)] for end in (".js", ".css"))
+            cls._esm, cls._css = module(*scripts, script), source("widgets.css", *styles)
         super().__init_subclass__(**kwargs)
 
     def checked(self, name: str, array: np.ndarray) -> None:
@@ -97,6 +102,9 @@ class Widget(anywidget.AnyWidget):
         self.from_page = True
         try:
             super().set_state(sync_data)
+        except traitlets.TraitError as error:  # nothing was changed; the page is told why, and what holds
+            self.message = str(error)
+            self.send_state([name for name in sync_data if name in self.keys])
         finally:
             self.from_page = False
 

@@ -17,7 +17,8 @@ const unique = (stem) => `panet-${stem}-${Date.now().toString(36)}-${++numbered}
 
 // Mounts a widget: `build(body, {say, tell, guard, on, root})` fills the body. say(text): the result, shown at
 // once and read out when it comes to rest. tell(text): what is wrong. What build throws becomes a sentence, and
-// so does what a function throws that went through guard, as all listeners on(...) the model do.
+// so does what a function throws that went through guard, as all listeners on(...) the model do; it goes when
+// the reader goes on.
 async function mount({ model, el }, title, build) {
   const line = element("p", { class: "panet-line", "aria-hidden": "true" }); // changes with every dab
   const voice = element("p", { class: "panet-voice", role: "status" }); // the same, read out once all is at rest
@@ -54,6 +55,8 @@ async function mount({ model, el }, title, build) {
   try {
     tell(String(model.get("message") ?? ""));
     await build(body, { say, tell, guard, on, root });
+    const goOn = () => alarm.hidden || (model.set("message", ""), tell(""));
+    for (const event of ["pointerdown", "keydown"]) root.addEventListener(event, goOn, true);
   } catch (error) {
     body.replaceChildren();
     tell(`This widget cannot be drawn: ${error.message}`);

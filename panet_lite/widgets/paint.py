@@ -84,8 +84,9 @@ class PaintAndSegment(SceneWidget, script="paint.js"):
         return figure
 
     def alt(self) -> str:
-        names, scores = self.scene["names"], [f"{value:.2f}" for value in self.iou]
-        return (
-            f"{len(self.label_map)} annotated support and {len(self.prediction)} query with PANet's prediction; "
-            + ", ".join(f"{name}: IoU {score}" for name, score in zip(names, scores))
-        )
+        names, (supports, queries) = self.scene["names"], (len(self.label_map), len(self.prediction))
+        scores = ["unknown" if np.isnan(value) else f"{value:.2f}" for value in self.iou]
+        told = ", ".join(f"{name}: IoU {score}" for name, score in zip(names, scores))
+        one = "A support image" if supports == 1 else f"{supports} support images"
+        other = "a query image" if queries == 1 else f"{queries} query images"
+        return f"{one} with marks, and {other} with what PANet takes for the class; {told}."

@@ -34,41 +34,46 @@ function whole(value, least, most, name) {
   return value;
 }
 
-// A scene as Python's `scenes.scene` made it, checked and decoded.
-function openScene(value) {
+// What Python's `scenes.pictures` made, checked and decoded.
+function openPictures(value) {
   if (!value || typeof value !== "object") throw new Error("The scene is missing.");
   const ways = whole(value.ways, 1, 20, "The number of ways");
   const shots = whole(value.shots, 1, 100, "The number of shots");
   const queries = whole(value.queries, 1, 100, "The number of queries");
   const [H, W] = [0, 1].map((i) => whole(value.size?.[i], 1, 4096, "The image's size"));
-  const [h, w] = [0, 1].map((i) => whole(value.grid?.[i], 1, 1024, "The features' size"));
-  const channels = whole(value.channels, 1, 4096, "The number of channels");
   const supports = ways * shots;
-  const scene = { ways, shots, queries, supports, H, W, h, w, channels, cells: h * w, pixels: H * W };
   if (!Array.isArray(value.images) || value.images.length !== supports + queries) {
     throw new Error(`The scene should have ${supports + queries} pictures, and has not.`);
   }
-  if (!(Number.isFinite(value.alpha) && value.distance in ALPHA)) {
-    throw new Error("The scene should have an alpha that is a number and a known distance, and has not.");
-  }
-  const small = unpack(value.features, "int8", [supports + queries, channels, h, w], "The features");
-  const scale = unpack(value.scale, "float32", [channels], "The features' scale");
-  if (!scale.every(Number.isFinite)) throw new Error("The features' scale holds a number that is not finite.");
-  const values = Float32Array.from(small, (v, i) => v * scale[Math.floor(i / scene.cells) % channels]);
-  const one = channels * scene.cells;
   const maps = (packed, count, name) => {
     const all = checkLabels(unpack(packed, "uint8", [count, H, W], name), ways, name);
     return Array.from({ length: count }, (_, n) => all.slice(n * H * W, (n + 1) * H * W));
   };
   const starts = Object.entries(value.starts ?? {}).map(([kind, v]) => [kind, maps(v, supports, `The ${kind} label map`)]);
   return {
-    ...scene,
-    alpha: value.alpha,
-    distance: value.distance,
+    ways, shots, queries, supports, H, W,
+    pixels: H * W,
     names: Array.from({ length: ways }, (_, i) => String(value.names?.[i] ?? `class ${i + 1}`).slice(0, 60)),
     images: value.images,
-    features: Array.from({ length: supports + queries }, (_, n) => values.subarray(n * one, (n + 1) * one)),
     starts: Object.fromEntries(starts),
     truth: maps(value.truth, queries, "The truth"),
   };
+}
+
+// A scene as Python's `scenes.scene` made it, checked and decoded.
+function openScene(value) {
+  const scene = openPictures(value);
+  const [h, w] = [0, 1].map((i) => whole(value.grid?.[i], 1, 1024, "The features' size"));
+  const channels = whole(value.channels, 1, 4096, "The number of channels");
+  if (!(Number.isFinite(value.alpha) && Object.hasOwn(ALPHA, value.distance))) {
+    throw new Error("The scene should have an alpha that is a number and a known distance, and has not.");
+  }
+  const images = scene.supports + scene.queries;
+  const small = unpack(value.features, "int8", [images, channels, h, w], "The features");
+  const scale = unpack(value.scale, "float32", [channels], "The features' scale");
+  if (!scale.every(Number.isFinite)) throw new Error("The features' scale holds a number that is not finite.");
+  const cells = h * w;
+  const values = Float32Array.from(small, (v, i) => v * scale[Math.floor(i / cells) % channels]);
+  const features = Array.from({ length: images }, (_, n) => values.subarray(n * channels * cells, (n + 1) * channels * cells));
+  return { ...scene, h, w, cells, channels, alpha: value.alpha, distance: value.distance, features };
 }

@@ -7,7 +7,9 @@ of a checkpoint, projected to few channels and rounded to int8. The page compute
 
 import io
 import warnings
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from ..episodes import Episode
 from ..evaluation import confusion, divide, true_false
 from ..matching import ALPHA, match
 from ..model import Features, PANet, Prediction
-from ..prototypes import support_prototypes
+from ..prototypes import VOID, support_prototypes
 
 CHANNELS = 32  # of 128: the prediction stays the same in more than 99 % of the pixels (chapter 9 measures it)
 
@@ -28,6 +30,12 @@ def packed(array: np.ndarray | Tensor) -> dict:
     """An array as it crosses to the page: {dtype, shape, data}, data being its bytes in C order."""
     array = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": array.tobytes()}
+
+
+def deflated(arrays: Sequence[np.ndarray]) -> dict:
+    """Arrays of one shape, stacked, as `packed` has them, but with zlib's bytes as data."""
+    value = packed(np.stack(arrays))
+    return {**value, "data": zlib.compress(value["data"], 9)}
 
 
 def unpacked(value: object, dtype: str) -> np.ndarray:
@@ -141,8 +149,19 @@ def segment(
     return Prediction(logits, Features(support, query), prototypes, tuple(scene["size"]), alpha, distance)
 
 
+def first_query(episode: Episode) -> Episode:
+    """The episode with one query, where a widget has room for one."""
+    return replace(
+        episode, query_images=episode.query_images[:, :1], query_labels=episode.query_labels[:, :1]
+    )
+
+
 def class_iou(predicted: Tensor, truth: Tensor, ways: int) -> list[float]:
-    """IoU of each way, counted over all pixels of (Q, H, W') label maps that are not void; NaN if absent."""
+    """IoU of each way, counted over all pixels of (Q, H, W') label maps whose truth is not void.
+
+    NaN where a class is in neither; a prediction that says nothing (255) is wrong where a class is.
+    """
+    predicted = torch.where(predicted == VOID, 0, predicted)
     counts = confusion(predicted[None], truth[None].long(), 1 + ways)
     return divide(true_false(counts.numpy()))[0, 1:].tolist()
 
