@@ -8,6 +8,8 @@ CHAPTERS := $(sort $(wildcard book/*.ipynb))
 INDEX := $(CURDIR)/_build/html/index.html
 # What a chapter's outputs depend on besides its own cells.
 INPUTS := panet_lite data requirements.txt
+# What every page depends on besides its own text.
+LOOK := _config.yml book/offline.py book/_assets book/_toc.yml
 
 export PYTHONUTF8 := 1
 export JUPYTER_PLATFORM_DIRS := 1
@@ -20,10 +22,15 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 book: $(STAMP) ## install what is needed, run the chapters, build the book
-	@now=$$(find $(INPUTS) -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum); \
+	@sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; }; \
+	now=$$(sum $(INPUTS)); \
 	if [ "$$now" != "$$(cat _build/.inputs 2>/dev/null)" ]; then \
 	  if [ -d _build ]; then echo "==> the package or the data changed: forgetting the chapters' old outputs"; fi; \
 	  rm -rf _build && mkdir _build && echo "$$now" > _build/.inputs; \
+	fi; \
+	now=$$(sum $(LOOK)); \
+	if [ "$$now" != "$$(cat _build/.look 2>/dev/null)" ]; then \
+	  rm -rf _build/html _build/.doctrees && echo "$$now" > _build/.look; \
 	fi
 	@echo "==> running the chapters that changed and building the book (a first build takes minutes)"
 	@[ -e _build/.complete ] || rm -rf _build/html _build/.doctrees # Sphinx warns once, a failed build must fail again
@@ -51,9 +58,11 @@ study: $(STAMP) ## train and score every model of the book's tables; goes on whe
 	@echo "==> training four folds with and without alignment, then scoring them; Ctrl-C and again goes on"
 	@$(PY) data/results/study.py
 
-bench: $(STAMP) ## time the evaluation against the literal loop (a minute or two)
+bench: $(STAMP) ## time the evaluation against the literal loop, and weigh the built pages (minutes)
 	@echo "==> scoring 10,000 episodes, then some of them literally, and comparing every pixel"
 	@$(PY) benchmarks/evaluation.py
+	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
+	@$(PY) benchmarks/widgets.py
 
 lab: $(STAMP) ## open the chapters in JupyterLab
 	@echo "==> starting JupyterLab; stop it with Ctrl-C"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from browser import axe, book, browser, open_page, site  # noqa: F401
 from PIL import Image
 
 from panet_lite import datasets

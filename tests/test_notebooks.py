@@ -93,12 +93,13 @@ def too_few_compared_outputs(notebook, stem):
 
 def pictures_without_words(notebook, stem):
     for i, cell in code_cells(notebook):
-        if any(map(is_picture, cell.outputs)):
+        for output in filter(is_picture, cell.outputs):
             mystnb = cell.metadata.get("mystnb", {})
             image, figure = mystnb.get("image", {}), mystnb.get("figure", {})
-            if len(str(image.get("alt", "")).split()) < 5:
+            widget = output.metadata.get("image/png", {}).get("alt")  # a widget's picture brings its own words
+            if len(str(widget or image.get("alt", "")).split()) < 5:
                 yield f"cell {i} shows a picture without alt text of five words or more (mystnb.image.alt)"
-            if not figure.get("caption") or not figure.get("name"):
+            if widget is None and not (figure.get("caption") and figure.get("name")):
                 yield f"cell {i} shows a picture without caption and name (mystnb.figure)"
     if re.search(r"!\[\s*\]\(", prose(notebook)):
         yield "a picture in the text has no alt text"
@@ -270,6 +271,8 @@ def good_chapter():
         said = new_output("stream", name="stdout", text=f"{i}\n")
         cells.append(new_code_cell(f"print({i})", outputs=[said]))
     cells += [new_code_cell("draw()", outputs=[picture], metadata={"mystnb": mystnb})]
+    words = {"image/png": {"alt": "Two pictures and what is painted"}}
+    cells += [new_code_cell("widget", outputs=[new_output("display_data", data=picture.data, metadata=words)])]
     cells += [new_markdown_cell(EXERCISE_TEXT.format(label=f"ex-{word}")) for word in ("one", "two", "three")]
     notebook = notebooks.put_setup(new_notebook(cells=cells), notebooks.repository())
     for _, cell in code_cells(notebook):
@@ -311,6 +314,11 @@ def drop_alt(n):
 
 def terse_alt(n):
     picture_cell(n).metadata["mystnb"]["image"]["alt"] = "A plot"
+
+
+def terse_widget(n):
+    widget = next(c for _, c in code_cells(n) if c.source == "widget")
+    widget.outputs[0].metadata["image/png"]["alt"] = "A widget"
 
 
 def drop_caption(n):
@@ -361,6 +369,7 @@ def drop_code(n):
         (look_away, too_few_compared_outputs),
         (drop_alt, pictures_without_words),
         (terse_alt, pictures_without_words),
+        (terse_widget, pictures_without_words),
         (drop_caption, pictures_without_words),
         (bare_markdown_picture, pictures_without_words),
         (keep_widget_state, widget_state),

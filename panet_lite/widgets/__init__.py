@@ -1,5 +1,17 @@
 """Widgets: the method under the reader's hands, in JupyterLab and in the static page (chapter 9)."""
 
+from .browser import EpisodeBrowser
+from .distance import DistanceAndTemperature
+from .ladder import AnnotationLadder
 from .paint import PaintAndSegment
+from .space import EmbeddingSpace
+from .steps import AlignmentSteps
 
-__all__ = ["PaintAndSegment"]
+__all__ = [
+    "AlignmentSteps",
+    "AnnotationLadder",
+    "DistanceAndTemperature",
+    "EmbeddingSpace",
+    "EpisodeBrowser",
+    "PaintAndSegment",
+]

@@ -1,13 +1,22 @@
 // Prototype alignment on typed arrays (Sec. 3.5), what may be done to a support's mask, and the reader's walk
 // through it. Nothing here draws.
 
-const STAGES = ["The support and its mask", "Its prototypes", "The query, predicted", "The query's prototypes", "The support, cut back", "The loss"];
+const STAGES = [
+  "The support and its mask",
+  "Its prototypes",
+  "The query, predicted",
+  "The query's prototypes",
+  "The support, cut back",
+  "The loss",
+];
 
 // ---- spoiling ----------------------------------------------------------------------------------
 
 // The map moved right and down; what leaves at one side comes in at the other.
 function rolled(map, { H, W }, down, right) {
-  return map.map((_, i) => map[((Math.floor(i / W) - down + 2 * H) % H) * W + (((i % W) - right + 2 * W) % W)]);
+  return map.map(
+    (_, i) => map[((Math.floor(i / W) - down + 2 * H) % H) * W + (((i % W) - right + 2 * W) % W)],
+  );
 }
 
 // Along lines of a mask: 1 where a 1 lies at most `radius` away on the same line.
@@ -36,7 +45,11 @@ function spoilt(map, way, kind, amount, scene) {
   const inside = map.map((label) => Number(label === way));
   if (kind === "grow") return widened(inside, scene, amount).map((near, i) => (near ? way : map[i]));
   if (kind === "shrink") {
-    const near = widened(inside.map((own) => 1 - own), scene, amount);
+    const near = widened(
+      inside.map((own) => 1 - own),
+      scene,
+      amount,
+    );
     return map.map((label, i) => (label === way && near[i] ? 0 : label));
   }
   return map.slice();
@@ -60,7 +73,13 @@ function cutBack(scene, n, map, back) {
   const result = segment(match(scene.features[n], pair, scene), scene);
   const judge = judgeOf(scene, n, map);
   const loss = meanLoss(result.scores, judge, 1);
-  return { ...result, judge, loss, losses: crossEntropy(result.probabilities, judge), iou: intersectionOverUnion(result.labels, judge, 1) };
+  return {
+    ...result,
+    judge,
+    loss,
+    losses: crossEntropy(result.probabilities, judge),
+    iou: intersectionOverUnion(result.labels, judge, 1),
+  };
 }
 
 // All six steps for label maps and their means (`supportMeans` of each).
@@ -71,7 +90,8 @@ function thereAndBack(scene, maps, means) {
   const there = segment(logits, scene);
   const back = queryPrototypes([query], [logits], scene);
   const supports = maps.map((map, n) => cutBack(scene, n, map, back));
-  const loss = supports.reduce((sum, s, n) => sum + (back.predicted[wayOf(scene, n)] ? s.loss : 0), 0) / scene.supports;
+  const loss =
+    supports.reduce((sum, s, n) => sum + (back.predicted[wayOf(scene, n)] ? s.loss : 0), 0) / scene.supports;
   const ious = scene.names.map((_, i) => intersectionOverUnion(there.labels, scene.truth[0], i + 1));
   const cells = argmax(logits, 1 + scene.ways);
   return { prototypes, there, back, supports, loss, ious, cells };
@@ -80,7 +100,8 @@ function thereAndBack(scene, maps, means) {
 // The cosine of row j of two lists of prototypes.
 function cosine(a, b, j, channels) {
   let [dot, aa, bb] = [0, 0, 0];
-  for (let k = j * channels; k < (j + 1) * channels; k++) [dot, aa, bb] = [dot + a[k] * b[k], aa + a[k] ** 2, bb + b[k] ** 2];
+  for (let k = j * channels; k < (j + 1) * channels; k++)
+    [dot, aa, bb] = [dot + a[k] * b[k], aa + a[k] ** 2, bb + b[k] ** 2];
   return dot / Math.max(Math.sqrt(aa * bb), 1e-8);
 }
 
@@ -92,16 +113,26 @@ class Walk {
     const annotated = scene.starts.dense;
     if (!annotated) throw new Error("The scene has no dense label maps.");
     Object.assign(this, { model, scene, annotated, spoil: "none", amount: 16, history: [], support: 0 });
-    this.before = thereAndBack(scene, annotated, annotated.map((map, n) => supportMeans(scene, n, map)));
+    this.before = thereAndBack(
+      scene,
+      annotated,
+      annotated.map((map, n) => supportMeans(scene, n, map)),
+    );
     this.readMaps();
     this.readStep();
   }
 
   readMaps() {
     const { H, W, supports, pixels, ways } = this.scene;
-    const all = checkLabels(unpack(this.model.get("label_map"), "uint8", [supports, H, W], "label_map"), ways, "label_map");
+    const all = checkLabels(
+      unpack(this.model.get("label_map"), "uint8", [supports, H, W], "label_map"),
+      ways,
+      "label_map",
+    );
     this.setMaps(this.annotated.map((_, n) => all.slice(n * pixels, (n + 1) * pixels)));
-    this.spoil = this.maps.every((map, n) => map.every((label, i) => label === this.annotated[n][i])) ? "none" : "";
+    this.spoil = this.maps.every((map, n) => map.every((label, i) => label === this.annotated[n][i]))
+      ? "none"
+      : "";
   }
 
   readStep() {
@@ -115,7 +146,9 @@ class Walk {
   }
 
   respoil() {
-    this.setMaps(this.annotated.map((map, n) => spoilt(map, wayOf(this.scene, n), this.spoil, this.amount, this.scene)));
+    this.setMaps(
+      this.annotated.map((map, n) => spoilt(map, wayOf(this.scene, n), this.spoil, this.amount, this.scene)),
+    );
   }
 
   painted(n) {
@@ -129,7 +162,10 @@ class Walk {
   }
 
   remember() {
-    this.history = [...this.history.slice(-49), { maps: this.maps.map((map) => map.slice()), spoil: this.spoil }];
+    this.history = [
+      ...this.history.slice(-49),
+      { maps: this.maps.map((map) => map.slice()), spoil: this.spoil },
+    ];
   }
 
   send() {
@@ -149,16 +185,28 @@ class Walk {
     const { scene, now, support: n } = this;
     const lost = !now.back.predicted[wayOf(scene, n)];
     const names = ["background", ...scene.names];
-    const alike = names.map((name, j) => `${name} ${decimals(cosine(now.prototypes, now.back.prototypes, j, scene.channels))}`).join(", ");
+    const alike = names
+      .map((name, j) => `${name} ${decimals(cosine(now.prototypes, now.back.prototypes, j, scene.channels))}`)
+      .join(", ");
     const ious = scene.names.map((name, i) => `${name} IoU ${decimals(now.ious[i])}`).join(", ");
     return [
       ["The mask says what the object is.", ""],
-      ["Masked average pooling at feature size (Eq. 1-2). The strip has a row for each prototype, background first, and a cell for each channel.", ""],
+      [
+        "Masked average pooling at feature size (Eq. 1-2). The strip has a row for each prototype, background first, and a cell for each channel.",
+        "",
+      ],
       ["Each pixel goes to the nearest prototype (Eq. 3-4).", ious],
-      ["The same pooling in the query, under the predicted mask. Short: cosines with the support's prototypes.", alike],
-      lost ? ["The class was predicted nowhere in the query, so there is nothing to cut with.", "lost"]
-        : ["The query's prototypes segment the support (Eq. 6), as if its mask were unknown.", `IoU ${decimals(now.supports[n].iou)} with step 1`],
-      [`Where the way back disagrees with the mask of step 1, it costs: dark cells nothing, light ones 3 and more${lost ? ". A lost class adds nothing" : ""} (Eq. 7).`, `L_PAR ${now.loss.toFixed(3)}`],
+      ["The same pooling in the query, under the predicted mask.", `cosine with step 2: ${alike}`],
+      lost
+        ? ["The class was predicted nowhere in the query, so there is nothing to cut with.", "lost"]
+        : [
+            "The query's prototypes segment the support (Eq. 6), as if its mask were unknown.",
+            `IoU ${decimals(now.supports[n].iou)} with step 1`,
+          ],
+      [
+        `Where the way back disagrees with the mask of step 1, it costs: dark cells nothing, light ones 3 and more${lost ? ". A lost class adds nothing" : ""} (Eq. 7).`,
+        `L_PAR ${now.loss.toFixed(3)}`,
+      ],
     ];
   }
 

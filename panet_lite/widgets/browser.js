@@ -225,11 +225,10 @@ async function build(model, body, { say, guard, on, root, tell }) {
   on("change:selection", safely);
   on("change:prediction", () => ((state.ours = false), safely()));
   on("change:drawn", () => readDrawn().then(show).catch(failed));
-  on("change:echo", () => ((state.live = model.get("echo") === state.hello), (why.hidden = state.live), panel.sync(selected(), possible)));
+  on("change:echo", () => ((state.live = why.hidden = true), panel.sync(selected(), possible)));
   await readDrawn();
   await show();
-  state.hello = 1 + Math.floor(Math.random() * 1e9); // is anybody there?
-  model.set("hello", state.hello);
+  model.set("hello", 1 + Math.floor(Math.random() * 1e9)); // is anybody there?
   model.save_changes();
 }
 

@@ -6,16 +6,18 @@ const FOG = 12; // steps from near to far
 
 const INSIDE = { circle: (x, y, r) => Math.hypot(x, y) <= r, triangle: (x, y, r) => y <= 0.8 * r && Math.abs(x) * 1.6 <= y + 1.1 * r };
 
-// The pixels of a mark as [dx, dy, part]: part 0 its rim, 1 its inside.
+// The pixels of a mark as [dx, dy, part]: part 0 its rim, 1 its inside, 2 the hole of every second class.
 const stamps = new Map();
 function stamp(shape, radius) {
   const key = shape + radius;
   if (!stamps.has(key)) {
-    const inside = INSIDE[shape];
+    const within = (x, y) => INSIDE[shape](x, y, radius);
     const list = [];
     for (let y = -radius - 1; y <= radius + 1; y++) {
       for (let x = -radius - 1; x <= radius + 1; x++) {
-        if (inside(x, y, radius)) list.push(x, y, Number(inside(x - 1, y, radius) && inside(x + 1, y, radius) && inside(x, y - 1, radius) && inside(x, y + 1, radius)));
+        if (!within(x, y)) continue;
+        const inner = within(x - 1, y) && within(x + 1, y) && within(x, y - 1) && within(x, y + 1);
+        list.push(x, y, !inner ? 0 : Math.hypot(x, y - (shape === "triangle" ? 1 : 0)) <= 0.45 * radius ? 2 : 1);
       }
     }
     stamps.set(key, Int8Array.from(list));
@@ -86,7 +88,7 @@ class Cloud {
     return { ink, paper, colours: colours.map((colour) => [colour, mixed(colour, ink, 0.45)].map((c) => [fogged(c, 0.45), fogged(c, 0.85)])) };
   }
 
-  // labels: of each point; hollow where 0, a speck where void. round: points before it are circles, the others
+  // labels: of each point; hollow where 0, with a hole where even, a speck where void. round: points before it are circles, the others
   // triangles. selection: 1 where selected.
   draw({ points, labels, round, selection, ways }) {
     this.places = this.project(points, this.places);
@@ -101,24 +103,25 @@ class Cloud {
       const faded = some && !selection[i] ? 1 : 0;
       const [inside, rim] = colours[labels[i] === VOID ? 0 : labels[i]].map((kinds) => kinds[faded][fog]);
       const mark = stamp(i < round ? "circle" : "triangle", labels[i] === VOID ? 1 : Math.max(2, radius));
-      const hollow = !labels[i];
-      this.put(mark, this.places[3 * i], this.places[3 * i + 1], selection[i] ? marked : hollow ? inside : rim, hollow ? 0 : inside);
+      const parts = labels[i] ? [rim, inside, labels[i] % 2 ? inside : word(paper)] : [inside, 0, 0];
+      if (selection[i]) parts[0] = marked;
+      this.put(mark, this.places[3 * i], this.places[3 * i + 1], parts);
     }
     this.context.putImageData(this.image, 0, 0);
     return { ink, paper };
   }
 
-  put(mark, x, y, rim, inside) {
+  put(mark, x, y, parts) {
     const [left, top] = [Math.round(x), Math.round(y)];
     if (left < 12 || top < 12 || left >= SIDE[0] - 12 || top >= SIDE[1] - 12) return;
     for (let k = 0; k < mark.length; k += 3) {
-      const colour = mark[k + 2] ? inside : rim;
+      const colour = parts[mark[k + 2]];
       if (colour) this.words[(top + mark[k + 1]) * SIDE[0] + left + mark[k]] = colour;
     }
   }
 
-  // The prototypes: circles of the supports, triangles of the queries, a line between the two of a class.
-  stars(stars, names, { ink, paper }) {
+  // The prototypes there are: circles of the supports, triangles of the queries, a line between two of a class.
+  stars(stars, known, names, { ink, paper }) {
     const { context } = this;
     const [J, at] = [names.length, this.project(stars)];
     const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
@@ -126,12 +129,12 @@ class Cloud {
     names.forEach((_, j) => {
       Object.assign(context, { lineWidth: 3, strokeStyle: css(ink) });
       const [[x, y], [u, v]] = [j, j + J].map((k) => [at[3 * k], at[3 * k + 1]]);
-      context.beginPath(), context.moveTo(x, y), context.lineTo(u, v), context.stroke();
+      if (known[0][j] && known[1][j]) (context.beginPath(), context.moveTo(x, y), context.lineTo(u, v), context.stroke());
       const shapes = [new Path2D(), new Path2D()];
       shapes[0].arc(x, y, 11, 0, 2 * Math.PI);
       [[0, -14], [13, 10], [-13, 10]].forEach(([dx, dy]) => shapes[1].lineTo(u + dx, v + dy));
       shapes[1].closePath();
-      for (const shape of shapes) {
+      for (const shape of shapes.filter((_, i) => known[i][j])) {
         for (const [width, colour] of [[9, paper], [4, ink]]) {
           Object.assign(context, { lineWidth: width, strokeStyle: css(colour) });
           context.stroke(shape);
@@ -143,6 +146,7 @@ class Cloud {
     const centre = names.reduce((sum, _, j) => sum + at[3 * j] / J, 0);
     names.forEach((name, j) => {
       const [x, y] = [at[3 * j], at[3 * j + 1] - 18];
+      if (!known[0][j]) return;
       Object.assign(context, { lineWidth: 6, strokeStyle: css(paper), fillStyle: css(ink), textAlign: x < centre ? "right" : "left" });
       context.strokeText(name, x, y), context.fillText(name, x, y);
     });

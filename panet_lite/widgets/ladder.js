@@ -86,13 +86,17 @@ class Ladder {
   sentence() {
     const { selection, own } = this;
     const said = own ? `prediction set in Python, ${this.score("", own)}` : this.score(selection);
-    return `${RUNGS[selection]}: ${said}${selection === "dense" ? "" : `; mask: ${this.score("dense")}`}.`;
+    const lone = this.rungs[selection].maps.some((map) => completeStrokes(map) !== map);
+    const rule = lone ? " Everything unpainted counts as background." : "";
+    return `${RUNGS[selection]}: ${said}${selection === "dense" ? "" : `; mask: ${this.score("dense")}`}.${rule}`;
   }
 }
 
+const sparse = (map) => map.reduce((said, label) => said + (label !== VOID), 0) < map.length / 5;
+
 // Marks of a few pixels, three times as wide: a thumbnail would lose them.
 function widened(map, { W }) {
-  if (map.filter((label) => label !== VOID).length > map.length / 5) return map;
+  if (!sparse(map)) return map;
   const wide = map.slice();
   map.forEach((label, i) => {
     if (label === VOID) return;
@@ -103,7 +107,11 @@ function widened(map, { W }) {
   return wide;
 }
 
-const supportLayer = (layer, map, way) => layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff");
+// Strokes have an edge, solid around the object, dashed on the background.
+function supportLayer(layer, map, way) {
+  layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff");
+  return sparse(map) ? layer.outline(map, 0, "#ffffff", true) : layer;
+}
 
 function queryLayer(layer, scene, { labels, probabilities }, truth) {
   layer.clear();
@@ -208,7 +216,7 @@ async function build(model, body, { say, guard, on, root }) {
     element("div", { class: "panet-row" }, copy, show),
     element("div", { class: "panet-stage" }, ...given, ...yours, query),
     help(
-      ["Choose a rung to see it large. On the last one you hold the brush. Dark pixels are background, clear ones say nothing."],
+      ["Choose a rung to see it large. On the last one you hold the brush. Dark pixels are background (strokes on it have a dashed edge), clear ones say nothing."],
       [["Tab, Enter", "choose a rung"], ...BRUSH_HELP],
     ),
   );

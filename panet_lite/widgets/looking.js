@@ -16,6 +16,7 @@ function openSpaces(value, scene) {
   };
   return value.map((space) => {
     const name = String(space.name).slice(0, 60);
+    if (![0, 1].every((i) => Array.isArray(space.known?.[i]) && space.known[i].length === J)) throw new Error(`It is not said which prototypes ${name} has.`);
     if (!Number.isFinite(space.alpha)) throw new Error(`The alpha of ${name} is not a number.`);
     const cosines = finite(space.cosines, [N, J, scene.h, scene.w], `The cosines of ${name}`);
     const logits = cosines.map((value) => value * space.alpha);
@@ -31,6 +32,7 @@ function openSpaces(value, scene) {
       aligned: angles(space.aligned, `The angles of ${name}`),
       apart: angles(space.apart, `The angles of ${name}`),
       iou: meanIou(labels.slice(scene.supports), scene),
+      known: space.known,
       share: Number(space.share),
       channels: whole(space.channels, 1, 65535, "The number of channels"),
     };

@@ -27,7 +27,7 @@ function numbers(heads) {
 // An image of the episode: labelled as the points are, what is selected lit, the marked cell framed.
 function imageView(looking, n, bits, { mark, select, rest, selecting, guard }) {
   const { scene } = looking;
-  const { H, W, h, w, cells, pixels } = scene;
+  const { H, W, h, w, cells } = scene;
   const [tint, veil] = [new Layer(W, H), new Layer(W, H)];
   const view = picture(scene, looking.image(n), `${looking.image(n)}: arrow keys move the marked cell, Space selects it`, { tabindex: 0, role: "application" });
   const cellOf = (x, y) => {
@@ -42,7 +42,7 @@ function imageView(looking, n, bits, { mark, select, rest, selecting, guard }) {
   const lit = () => {
     veil.clear();
     if (!looking.selection.includes(1)) return;
-    const map = Uint8Array.from({ length: pixels }, (_, i) => looking.selection[cellOf(i % W, Math.floor(i / W))]);
+    const map = scene.cellOf.map((cell) => looking.selection[n * cells + cell]);
     map.forEach((on, i) => on || veil.put(i, [0, 0, 0], 0.6));
     veil.outline(map, 1, "#000000").outline(map, 1, "#ffe14d", true);
   };
@@ -77,11 +77,11 @@ function imageView(looking, n, bits, { mark, select, rest, selecting, guard }) {
   return view;
 }
 
-function spaceControls(looking, cloud, { choose, colour, only, look, ball, rest }) {
+function spaceControls(looking, cloud, { choose, colour, drags, only, look, ball, rest }) {
   const { spaces, scene, names } = looking;
   const space = choice("Space", spaces.map((s) => [s.name, s.name]), looking.space.name, choose);
   const colours = choice("Colour by", [["truth", "Truth"], ["prediction", "Prediction"]], looking.colourBy, colour);
-  const drag = choice("Drag to", [["turn", "Turn"], ["select", "Select"]], "turn", (value) => (cloud.canvas.style.cursor = value === "turn" ? "" : "crosshair"));
+  const drag = choice("Drag to", [["turn", "Turn"], ["select", "Select"]], "turn", (value) => drags(value === "select"));
   const size = slider("Ball round the marked cell", { min: 0, max: 100, step: 1, value: 0, format: (v) => (v ? `${v} %` : "off") }, ball);
   size.addEventListener("change", rest);
   const all = [...scene.names.map((_, way) => way + 1), 0].map((label) => button(names[label], () => only((i) => looking.labels()[i] === label)));
@@ -94,9 +94,10 @@ function spaceControls(looking, cloud, { choose, colour, only, look, ball, rest 
   return { nodes, space, colours, selecting: () => drag.value === "select" };
 }
 
-async function buildSpace(model, body, { say, guard, on, root }) {
+async function buildSpace(model, body, { say, tell, guard, on, root }) {
   const looking = new Looking(model);
   const { scene, spaces, names } = looking;
+  scene.cellOf = Uint32Array.from({ length: scene.pixels }, (_, i) => Math.floor((Math.floor(i / scene.W) * scene.h) / scene.H) * scene.w + Math.floor(((i % scene.W) * scene.w) / scene.W));
   const bitmaps = await Promise.all(scene.images.map(bitmap));
   const ends = [0, 1, 2].map((axis) => {
     const along = spaces.flatMap((s) => [...s.points.filter((_, k) => k % 3 === axis)]);
@@ -111,7 +112,7 @@ async function buildSpace(model, body, { say, guard, on, root }) {
   const redraw = painter(root, guard, () => {
     const { points, stars } = looking.points();
     const theme = cloud.draw({ points, labels: looking.labels(), round: scene.supports * scene.cells, selection: looking.selection, ways: scene.ways });
-    cloud.stars(stars, names, theme);
+    cloud.stars(stars, looking.space.known, names, theme);
     cloud.ring(looking.focus, theme);
     if (line) cloud.line(line, theme);
     stale.forEach((n) => views[n].repaint());
@@ -122,7 +123,7 @@ async function buildSpace(model, body, { say, guard, on, root }) {
     for (const n of images) (views[n].renew[what](), stale.add(n));
     redraw();
   };
-  const tell = () => {
+  const tellCell = () => {
     const i = looking.focus;
     cellTable.caption.textContent = `${looking.place(i)}: ${looking.verdict(i)}`;
     cellTable.fill(names.map((name, j) => [name, twoDigits(looking.cosine(i, j)), twoDigits(looking.probability(i, j))]));
@@ -131,14 +132,14 @@ async function buildSpace(model, body, { say, guard, on, root }) {
     const rows = spaces.map((s) => [s.name, degrees(s.aligned), degrees(s.apart), twoDigits(s.iou), `${(100 * s.share).toFixed(0)} %`]);
     spaceTable.fill(rows, spaces.indexOf(looking.space));
     spaceTable.caption.textContent =
-      `Angles in all ${looking.space.channels} channels. Aligned: from the query's object to the support's. Apart: from the query's object to the support's background. ` +
+      `Angles in all ${looking.space.channels} channels${scene.ways > 1 ? ", means over the classes" : ""}. Aligned: from the query's object to the support's. Apart: from the query's object to the support's background. ` +
       "In the picture: how much of the variance its three axes hold. The model classifies with all channels, not with the picture.";
   };
   const mark = (i) => {
     if (i < 0 || i === looking.focus) return;
     [looking.focus, i].forEach((k) => stale.add(Math.floor(k / scene.cells)));
     looking.focus = i;
-    tell();
+    tellCell();
     say(`${looking.place(i)}: ${looking.verdict(i)}.`);
     redraw();
   };
@@ -151,7 +152,7 @@ async function buildSpace(model, body, { say, guard, on, root }) {
   };
   const rest = guard(() => looking.send("selection"));
   const only = guard((test) => (looking.selection.forEach((_, i) => (looking.selection[i] = test(i))), selected(), rest()));
-  const shown = () => (renew("coloured"), tell(), tellSpaces(), say(looking.numbers()));
+  const shown = () => (renew("coloured"), tellCell(), tellSpaces(), say(looking.numbers()));
   const controls = spaceControls(looking, cloud, {
     choose: guard((name) => (looking.send("shown", name), looking.read("shown"), shown())),
     colour: guard((value) => (looking.send("colour_by", value), looking.read("colour_by"), renew("coloured"))),
@@ -162,9 +163,14 @@ async function buildSpace(model, body, { say, guard, on, root }) {
       near.forEach((i) => (looking.selection[i] = 1));
       selected();
     }),
+    drags: (selecting) => {
+      cloud.canvas.style.cursor = selecting ? "crosshair" : "";
+      views.forEach((view) => (view.canvas.style.touchAction = selecting ? "none" : "manipulation")); // or else a finger scrolls
+    },
     only, rest,
   });
   const views = bitmaps.map((bits, n) => imageView(looking, n, bits, { mark, select, rest, selecting: controls.selecting, guard }));
+  views.forEach((view) => (view.canvas.style.touchAction = "manipulation"));
   handle(cloud, controls.selecting, {
     guard, turn: redraw, hover: mark, picked: mark,
     line: (points, done) => {
@@ -185,8 +191,9 @@ async function buildSpace(model, body, { say, guard, on, root }) {
     redraw();
   }));
   const theme = new MutationObserver(() => (root.isConnected ? redraw() : theme.disconnect()));
-  theme.observe(document.documentElement, { attributes: true });
-  const legend = "● support, ▲ query; filled: object, hollow: background, a speck: void. Large, with a line between them: the prototypes of support and query.";
+  [document.documentElement, document.body].forEach((node) => theme.observe(node, { attributes: true }));
+  const looks = scene.names.map((name, i) => `${i % 2 ? "with a hole" : "filled"}: ${name}`);
+  const legend = `● support, ▲ query; ${looks.join(", ")}, hollow: background, a speck: void. Large, with a line between them: the prototypes of support and query.`;
   const seen = element("figure", { class: "panet-picture panet-cloud" }, cloud.canvas, element("figcaption", {}, legend));
   body.append(
     ...controls.nodes,
@@ -196,7 +203,12 @@ async function buildSpace(model, body, { say, guard, on, root }) {
     help(SPACE_HELP, SPACE_KEYS),
   );
   const changes = { shown: () => ((controls.space.value = looking.space.name), shown()), colour_by: () => ((controls.colours.value = looking.colourBy), renew("coloured")), selection: () => selected() };
-  Object.entries(changes).forEach(([trait, show]) => on(`change:${trait}`, () => looking.sending || (looking.read(trait), show())));
+  Object.entries(changes).forEach(([trait, show]) => on(`change:${trait}`, () => {
+    if (looking.sending) return;
+    looking.read(trait);
+    tell(String(model.get("message") ?? "")); // what was wrong before is mended
+    show();
+  }));
   renew("lit");
   shown();
 }

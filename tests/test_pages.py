@@ -1,0 +1,128 @@
+"""Every page of the built book in a real browser, from a web server and from a folder."""
+
+import json
+import re
+
+import pytest
+from browser import BOOK
+
+# Pages that readers see; _static holds the theme's templates.
+PAGES = sorted(p.relative_to(BOOK).as_posix() for p in BOOK.rglob("*.html") if "_static" not in p.parts)
+PAGES = PAGES or ["index.html"]  # the `book` fixture says what is missing
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+# A long page has ten thousand coloured words of code: of each kind one stays a word, so that axe takes seconds.
+THIN = """() => {
+  const seen = new Set();
+  const words = document.querySelectorAll(".highlight pre span, .sig span, .sig em");
+  for (const word of [...words].reverse()) { // what lies inside comes first
+    const kind = `${word.className} ${word.closest(".highlight, .sig").parentElement.className}`;
+    if (seen.has(kind) && !word.firstElementChild) word.replaceWith(word.textContent);
+    seen.add(kind);
+  }
+}"""
+BROKEN = """async () => {
+  const images = [...document.images];
+  for (const image of images) image.loading = "eager";
+  await Promise.all(images.map((image) => image.decode().catch(() => {})));
+  return images.filter((image) => !image.naturalWidth || !image.hasAttribute("alt")).map((i) => i.outerHTML);
+}"""
+WIDGETS = """(type) => [...document.querySelectorAll(`script[type="${type}"]`)].map((script) => {
+  const hosts = script.parentElement.querySelectorAll(":scope > .widget-host");
+  const still = script.parentElement.querySelector(":scope > .widget-still");
+  return [hosts.length, "ready" in (hosts[0]?.dataset ?? {}), hosts[0]?.childElementCount > 0, still?.hidden];
+})"""
+
+
+def with_widgets():
+    """The pages that hold at least one widget."""
+    return [name for name in PAGES if (BOOK / name).exists() and VIEW in (BOOK / name).read_text("utf-8")]
+
+
+def check(page):
+    """What must hold on every page, over http and file://."""
+    assert page.evaluate(BROKEN) == []
+    assert all(found == [1, True, True, True] for found in page.evaluate(WIDGETS, VIEW))
+    assert page.locator("mjx-merror").count() == 0
+    assert page.troubles == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_a_server(name, open_page, site, axe):
+    """Nothing fails, nothing leaves; axe-core finds nothing serious in light, then in dark mode."""
+    page = open_page(f"{site}/{name}", color_scheme="light", reduced_motion="reduce")
+    check(page)
+    page.evaluate(THIN)
+    assert axe(page) == []
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert axe(page) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_a_folder(name, open_page, book):
+    check(open_page((book / name).as_uri()))
+
+
+@pytest.mark.parametrize("from_folder", [False, True])
+def test_search_finds_a_word(from_folder, open_page, site, book):
+    page = open_page(f"{(book.as_uri() if from_folder else site)}/search.html?q=prototype")
+    page.wait_for_selector("#search-results ul.search li")
+    page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('...')")
+    assert page.locator("#search-results li a[href*='03_prototypes']").count() > 0
+    assert page.troubles == []
+
+
+def test_the_book_has_widgets(book):
+    assert "index.html" in with_widgets()
+
+
+@pytest.mark.parametrize("name", with_widgets())
+def test_still_pictures_without_javascript(name, open_page, site, book):
+    page = open_page(f"{site}/{name}", java_script_enabled=False, ready=None)
+    stills = page.locator(".widget-box > img.widget-still")
+    assert stills.count() == (book / name).read_text("utf-8").count(f'type="{VIEW}"')
+    for still in stills.all():
+        assert still.is_visible()
+        assert len(still.get_attribute("alt").split()) >= 5
+
+
+def truncated(state):
+    return json.dumps(state)[:-20]
+
+
+def without_models(state):
+    return json.dumps({**state, "state": {}})
+
+
+def wrong_base64(state):
+    for model in state["state"].values():
+        for buffer in model.get("buffers", []):
+            buffer["data"] = "not base64!"
+    return json.dumps(state)
+
+
+def wrong_path(state):
+    for model in state["state"].values():
+        for buffer in model.get("buffers", []):
+            buffer["path"] = ["__proto__", "polluted"]
+    return json.dumps(state)
+
+
+@pytest.mark.parametrize("spoil", [truncated, without_models, wrong_base64, wrong_path])
+@pytest.mark.parametrize("name", with_widgets()[:1])
+def test_a_spoilt_state_leaves_the_rest_of_the_page(name, spoil, open_page, site, book):
+    """The pictures stay, each widget says in a sentence why it did not start, and the page goes on."""
+    text = (book / name).read_text("utf-8")
+    old = re.search(rf'<script type="{re.escape(STATE)}">(.*?)</script>', text, re.DOTALL)[1]
+    body = text.replace(old, spoil(json.loads(old)).replace("<", "\\u003c"))
+    page = open_page(
+        f"{site}/{name}", prepare=lambda p: p.route(f"{site}/{name}", lambda r: r.fulfill(body=body))
+    )
+    views = text.count(f'type="{VIEW}"')
+    said = page.locator(".widget-failed[role=alert]").all_text_contents()
+    assert len(said) == views
+    assert all(re.fullmatch(r"This widget could not start: .+", sentence) for sentence in said)
+    assert page.locator("img.widget-still:visible").count() == views
+    assert page.evaluate("({}).polluted") is None
+    page.locator("button.theme-switch-button").first.click()
+    assert page.troubles == []
