@@ -58,9 +58,11 @@ study: $(STAMP) ## train and score every model of the book's tables; goes on whe
 	@echo "==> training four folds with and without alignment, then scoring them; Ctrl-C and again goes on"
 	@$(PY) data/results/study.py
 
-bench: $(STAMP) ## time the evaluation against the literal loop, and weigh the built pages (minutes)
+bench: $(STAMP) ## time evaluation, head and step against the literal way, and weigh the built pages (minutes)
 	@echo "==> scoring 10,000 episodes, then some of them literally, and comparing every pixel"
 	@$(PY) benchmarks/evaluation.py
+	@echo "==> prototypes, the whole head and VGG-16's training step against the paper taken literally"
+	@$(PY) benchmarks/versus_literal.py
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
 

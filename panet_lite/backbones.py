@@ -1,18 +1,21 @@
-"""Backbones: VGG-16 as the paper uses it and its narrow twin (paper Sec. 3.2, 4.1; chapter 2)."""
+"""Backbones: VGG-16 as the paper uses it and its narrow twin (paper Sec. 3.2, 4.1; chapter 2).
+
+`backbone` makes any by its name; those of other architectures are in `trunks`.
+"""
 
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .trunks import Backbone, DINOv2, Trunk, trunks
+from .weights import imagenet_state, load_weights, read_weights, without_head
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 STRIDES = (2, 2, 2, 1)  # of the pool behind each block; maxpool4 has stride 1 (Sec. 3.2), maxpool5 is gone
 
 
-class VGG16(nn.Module):
+class VGG16(Backbone):
     """The first five blocks of VGG-16 at output stride 8, the paper's feature extractor (Sec. 3.2).
 
     Images (N, 3, H, W), preprocessed, to features (N, 512 * width, h, w); 417 x 417 gives 53 x 53.
@@ -38,17 +41,11 @@ class VGG16(nn.Module):
             if block < 4:
                 layers.append(nn.MaxPool2d(3, stride=STRIDES[block], padding=1))
         self.features = nn.Sequential(*layers[:-1])  # without the last ReLU
-        self.width, self.channels = width, channels
+        self.name, self.width, self.channels = "vgg16", width, channels
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
-
-    def preprocess(self, images: Tensor) -> Tensor:
-        """RGB in 0..1 to ImageNet's normalisation, the input VGG-16 was trained on."""
-        return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) to features (N, C, h, w)."""
@@ -69,73 +66,6 @@ class VGG16(nn.Module):
         return plain
 
 
-def imagenet_state() -> dict[str, Tensor]:
-    """torchvision's ImageNet weights of VGG-16, downloaded and checked by torchvision's own loader.
-
-    Errors: ValueError where the download fails, or an earlier one was cut short (it is checked once).
-    """
-    from torchvision.models import VGG16_Weights
-
-    weights = VGG16_Weights.IMAGENET1K_V1
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except Exception as error:  # no network, no space, a spoilt file: each has its own kind
-        raise ValueError(
-            f"The ImageNet weights cannot be had from {weights.url} by way of {torch.hub.get_dir()}/checkpoints "
-            f"({type(error).__name__}: {error}): delete what is there and try again with a network."
-        ) from error
-    return {name: value for name, value in state.items() if name.startswith("features.")}
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a torch file that holds tensors only.
-
-    Errors: FileNotFoundError where there is no file, ValueError where it is truncated, no
-    checkpoint, or a pickle with code in it, which is never run.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no checkpoint at {path}: train one with `python -m panet_lite train`, or take "
-            "one of data/checkpoints/."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        if all(isinstance(value, Tensor) for value in state.values()):
-            return state
-        reason = "holds other things than tensors"
-    except SafetensorError as error:
-        reason = f"is truncated or no safetensors file ({error})"
-    except Exception as error:  # torch.load raises many kinds for what is one mistake
-        kind = type(error).__name__
-        reason = f"is truncated or no file of plain tensors; pickles with code are not opened ({kind})"
-    raise ValueError(f"The checkpoint {path} {reason}. Copy or download it again.")
-
-
-def load_weights(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    """Copy `state` into the backbone; one sentence names the first tensor that does not fit."""
-    own = backbone.state_dict()
-    state = {key.removeprefix("backbone."): value for key, value in state.items()}
-    for key in own:
-        if key not in state:
-            raise ValueError(
-                f"{name} is of another architecture: {key} is missing. Build the backbone it belongs to."
-            )
-        if state[key].shape != own[key].shape:
-            raise ValueError(
-                f"{name} is of another architecture: {key} is {tuple(state[key].shape)}, this backbone "
-                f"wants {tuple(own[key].shape)}. Is the width right (1.0, or 0.25 for the narrow twin)?"
-            )
-    if extra := sorted(set(state) - set(own)):
-        raise ValueError(
-            f"{name} is of another architecture: it also holds {extra[0]}. Build the backbone it belongs to."
-        )
-    backbone.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})
-
-
 def vgg16(weights: str | Path | None = None, width: float = 1.0, batch_norm: bool = False) -> VGG16:
     """VGG-16 as in the paper (14,714,688 parameters), or its narrow twin (width=0.25, 920,784).
 
@@ -150,3 +80,33 @@ def vgg16(weights: str | Path | None = None, width: float = 1.0, batch_norm: boo
     elif weights is not None:
         load_weights(backbone, read_weights(weights), f"The checkpoint {weights}")
     return backbone
+
+
+def backbone(name: str = "vgg16", weights: str | Path | None = None, width: float = 1.0) -> Backbone:
+    """A backbone by name: "vgg16", one of torchvision's networks (`trunks.trunks()` lists them), or DINOv2.
+
+    weights: None draws random ones from torch's global generator; "pretrained" is what the network comes
+    with, for torchvision's the same as "imagenet"; a path loads a safetensors or torch file, of ours or of
+    torchvision's names. width: of `vgg16` only. Errors: ValueError for a name, a width or weights that do
+    not exist; see `weights`.
+    """
+    weights = "imagenet" if weights == "pretrained" and not name.startswith("dinov2") else weights
+    if name == "vgg16":
+        return vgg16(weights, width)
+    if name not in trunks() and not name.startswith("dinov2_vit"):
+        raise ValueError(
+            f"There is no backbone {name!r}: choose vgg16, dinov2_vits14 (a frozen transformer) or one of "
+            f"torchvision's convolutional networks: {', '.join(trunks())}."
+        )
+    if width != 1.0:
+        raise ValueError(f"Only vgg16 has a width: leave it out for {name}.")
+    if name.startswith("dinov2"):
+        if weights not in (None, "pretrained"):
+            raise ValueError(f"{name} is frozen as its authors trained it: give it the weights 'pretrained'.")
+        return DINOv2(name, pretrained=weights is not None)
+    trunk = Trunk(name)
+    if weights is not None:
+        state = imagenet_state(name) if weights == "imagenet" else without_head(read_weights(weights))
+        source = "torchvision's file" if weights == "imagenet" else f"The checkpoint {weights}"
+        load_weights(trunk.trunk, state, source)
+    return trunk

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from .datasets import VOID, SegmentationDataset
 from .episodes import Draw, EpisodeSampler
-from .image_bank import free_memory
+from .image_bank import ImageBank, free_memory
+from .machine import layout, reduced_precision
 from .model import PANet
 from .prototypes import support_prototypes
 
@@ -85,7 +86,8 @@ class FeatureBank:
     """Features, label maps and masked means of a data set's images, made when first asked for.
 
     dtype: what features are kept in; float16 takes half the memory and moves about ten pixels in a million.
-    spill: a folder; features then lie in a temporary, memory-mapped file there.
+    spill: a folder; features then lie in a temporary, memory-mapped file there. precision: of the
+    backbone's arithmetic, see `machine.reduced_precision`.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class FeatureBank:
         dataset: SegmentationDataset,
         dtype: torch.dtype = torch.float32,
         spill: str | Path | None = None,
+        precision: str = "float32",
     ):
-        self.model, self.dataset = model, dataset
+        self.model, self.dataset, self.precision = model, dataset, precision
+        self.images = dataset if isinstance(dataset, ImageBank) else ImageBank(dataset, limit=0)
         device = next(model.parameters(), torch.empty(0)).device
         self.features = Rows(device, dtype, spill)  # (N, C, h, w)
         self.labels = Rows(device, torch.uint8, spill)  # (N, H, W), the data set's labels
@@ -121,18 +125,22 @@ class FeatureBank:
         room = len(self.position) + len(new)
         self.model.eval()
         chunks = np.array_split(new, max(1, -(-len(new) // batch)))  # even: none is left with one image
-        for chunk in tqdm(chunks if new else (), desc="features", leave=False, disable=None):
+        for number, chunk in enumerate(tqdm(chunks if new else (), "features", leave=False, disable=None), 1):
+            self.images.ahead(i for some in chunks[number - 1 : number + 1] for i in some)
             chunk, end = chunk.tolist(), len(self.position)
-            pictures = [self.dataset.image(i) for i in chunk]
+            pictures = [self.images.image(i) for i in chunk]
             sizes = {p.shape[1:] for p in pictures} | ({self.labels.table.shape[1:]} if end else set())
             if len(sizes) > 1:
                 raise ValueError(f"Images of different sizes in {self.dataset!r}: give it one, size=417.")
             if len(pictures) == 1:  # PyTorch may convolve a batch of one differently, and round differently
                 pictures *= 2
-            with torch.inference_mode():
-                images = torch.stack(pictures).to(self.features.device).float() / 255
+            device = self.features.device
+            with torch.inference_mode(), reduced_precision(device, self.precision):
+                images = torch.stack(pictures).to(device).float() / 255
+                if device.type == "cuda":  # on a CPU it would gain nothing and round differently
+                    images = images.to(memory_format=layout(device))
                 self.features.put(end, self.model.embed(images)[: len(chunk)], room)
-                self.labels.put(end, torch.stack([self.dataset.label_map(i) for i in chunk]), room)
+                self.labels.put(end, torch.stack([self.images.label_map(i) for i in chunk]), room)
             self.position.update(zip(chunk, range(end, room)))
 
     def rows(self, images: np.ndarray | Sequence[int]) -> Tensor:

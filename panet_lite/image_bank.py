@@ -1,6 +1,8 @@
 """Images that stay decoded: a data set in memory, or on the device that trains on it (chapter 6)."""
 
 import os
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 import torch
@@ -32,11 +34,16 @@ class ImageBank:
         self.dataset, self.device = dataset, torch.device(device)
         self.room = free_memory(self.device) // 2 if limit is None else limit  # bytes still to be filled
         self.kept: dict[tuple[str, int], Tensor | None] = {}
+        self.coming: dict[tuple[str, int], Future] = {}
+        self.threads: ThreadPoolExecutor | None = None
 
     def __getattr__(self, name: str):
         if name == "dataset":  # a copy or a pickle asks before there is one
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "coming": {}, "threads": None}  # threads stay in their process
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -56,11 +63,22 @@ class ImageBank:
         """uint8 (H, W) on the device: 1.. the objects of the image; None where no file says so."""
         return self.fetch("instances", int(index))
 
+    def ahead(self, images: Iterable[int]) -> None:
+        """Have images that are soon asked for decoded by other threads, while this one goes on.
+
+        What is wrong with one of them is said when it is asked for.
+        """
+        for key in ((kind, int(image)) for image in images for kind in ("image", "label_map")):
+            if key not in self.kept and key not in self.coming:
+                self.threads = self.threads or ThreadPoolExecutor(min(16, os.cpu_count() or 1))
+                self.coming[key] = self.threads.submit(getattr(self.dataset, key[0]), key[1])
+
     def fetch(self, kind: str, index: int) -> Tensor | None:
         """What the data set's method `kind` gives for an image, decoded now or earlier."""
         if (kind, index) in self.kept:
             return self.kept[kind, index]
-        value = getattr(self.dataset, kind)(index)
+        coming = self.coming.pop((kind, index), None)
+        value = coming.result() if coming else getattr(self.dataset, kind)(index)
         if value is not None and self.device.type == "cuda":
             # From pinned memory the copy only joins the queue; the host does not wait for the device.
             value = value.pin_memory().to(self.device, non_blocking=True)

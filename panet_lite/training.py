@@ -1,5 +1,6 @@
 """Training: Algorithm 1 over episodes, on a CPU, a GPU or several (paper Alg. 1, Sec. 4.1; chapter 6)."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -13,32 +14,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .backbones import VGG16, read_weights
+from .backbones import Backbone, read_weights
 from .datasets import SegmentationDataset, write_atomically
-from .episodes import Episode, EpisodeSampler
-from .machine import total, world
+from .episodes import EpisodeSampler
+from .image_bank import ImageBank
+from .machine import layout, total, tuned, world
+from .steps import CUDAGraph, GraphedStep, Recipe, set_rate, sgd, sgd_step
 
+AHEAD = 8  # steps; their images are decoded meanwhile
 LOG_EVERY = 50  # steps; only then, and to save, the host waits for the device
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train on episodes; the defaults are the paper's (Sec. 4.1)."""
-
-    iterations: int = 30_000  # steps of SGD; the last weights count, none are selected
-    learning_rate: float = 1e-3  # small: ImageNet's weights are to be bent, not replaced
-    momentum: float = 0.9  # averages some ten steps, as one episode alone is a noisy judge
-    weight_decay: float = 5e-4  # what VGG-16 itself was trained with
-    milestones: tuple[int, ...] = (10_000, 20_000, 30_000)  # the rate falls to a tenth behind each
-    lambda_par: float = 1.0  # weight of Eq. 7, "different values give little improvement"; 0: no PAR
-    ways: int = 1  # the shape of the episodes, the same as in the test (Sec. 3.1)
-    shots: int = 1
-    episodes_per_step: int = 1  # in each process; the paper's batch size. More: smoother, slower steps
-    seed: int = 0  # of the episodes, and of weights that are drawn
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 1."""
-        return self.learning_rate * 0.1 ** sum(step > milestone for milestone in self.milestones)
 
 
 PAPER = Recipe()
@@ -81,16 +65,6 @@ def training_episodes(
         dataset, base_classes(dataset, fold), recipe.ways, recipe.shots, seed=recipe.seed, preset=preset,
         exclude=dataset.fold(fold) if drop_unseen else (), flip=True,
     )  # fmt: skip
-
-
-def reduced_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 for the backbone where the chip multiplies it faster; the head stays in float32.
-
-    Measured: half the time for the narrow twin on a CPU with avx512_bf16. Elsewhere it does nothing.
-    """
-    chip = getattr(torch.cpu, "get_capabilities", dict)()
-    gains = device.type == "cuda" or any(chip.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=gains)
 
 
 def stop_if_not_finite(
@@ -138,72 +112,100 @@ def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     return list(tensors["losses"].to(next(model.parameters()).device))
 
 
-def sgd_step(model: nn.Module, episode: Episode, optimizer: torch.optim.Optimizer, recipe: Recipe) -> Tensor:
-    """One step down the gradient of L_seg + lambda L_PAR; returns both losses (2,), still on the device.
-
-    With lambda 0 only the value of L_PAR is computed, for the log.
-    """
-    with reduced_precision(episode.query_images.device):
-        segmentation, alignment = model(episode).losses(episode)
-    loss = segmentation + recipe.lambda_par * alignment if recipe.lambda_par else segmentation
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return torch.stack([segmentation, alignment]).detach()
-
-
 def entry(step: int, losses: Tensor, seconds: float) -> dict:
     """A line of the log: the mean of the losses (n, 2) since the line before."""
     seg, par = losses.mean(0).tolist()
     return {"step": step, "seg": round(seg, 4), "par": round(par, 4), "seconds": round(seconds, 1)}
 
 
+class Ledger:
+    """What a run has still to tell: its losses since the last entry of the log, and the time it took."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State | None):
+        self.model, self.optimizer = model, optimizer
+        self.losses = restore(state, model, optimizer) if state else []
+        self.started = time.perf_counter() - (state.seconds if state else 0)
+
+    def settle(
+        self, step: int, sampler: EpisodeSampler, batch: int, log: Callable | None, save: Callable | None
+    ) -> None:
+        """Check the losses, then tell `log` and `save`: the only time that the host waits for the device."""
+        (rank, ranks), weight = world(), next(self.model.parameters())
+        recent = total(torch.stack(self.losses) if self.losses else weight.new_empty(0, 2)) / ranks
+        seconds = time.perf_counter() - self.started
+        stop_if_not_finite(recent, self.model, step, sampler, batch)
+        self.losses = [] if log else [*recent]
+        if log and rank == 0:
+            log(entry(step, recent, seconds))
+        if save and rank == 0:
+            save(snapshot(step, seconds, self.losses, self.model, self.optimizer))
+
+
+def episodes_of(step: int, batch: int) -> range:
+    """The episodes that this process takes in a step, counted from 1: each process the next `batch`."""
+    rank, ranks = world()
+    first = ((step - 1) * ranks + rank) * batch
+    return range(first, first + batch)
+
+
+def look_ahead(sampler: EpisodeSampler, episodes: range) -> None:
+    """Have the images of episodes to come decoded, where a bank is to keep them."""
+    bank = sampler.dataset
+    if isinstance(bank, ImageBank) and len(bank.kept) < 2 * len(bank):
+        with contextlib.suppress(ValueError):  # it is said when the episode's turn comes
+            draws = [sampler.draw(i) for i in episodes]
+            bank.ahead(i for draw in draws for i in (*draw.supports.flat, *draw.queries))
+
+
+@tuned()
 def train(
     model: nn.Module, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[dict], None] = print,
     save: Callable[[State], None] | None = None, save_every: int = 500, state: State | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False, graph: bool = False,
 ) -> int:  # fmt: skip
     """Algorithm 1, first loop: a step of SGD for each (S_i, Q_i). Returns the number of the last step.
 
     model: anything whose output for an Episode has `.losses(episode)`, the scalars of Eq. 5 and 7.
     log: gets their means every 50 steps. save: gets a state every `save_every` steps and at the end;
-    `state` goes on from one. stop: asked after each step. Under torchrun, R processes share steps of
-    R times the episodes. Errors: ValueError where a loss is not finite.
+    `state` goes on from one. stop: asked after each step. graph: repeat the step as a `CUDAGraph`. Under
+    torchrun, R processes share steps of R times the episodes. Errors: ValueError where a loss is not finite.
     """
-    rank, ranks = world()
-    device, batch = next(model.parameters()).device, recipe.episodes_per_step
-    model.train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    losses, step = (restore(state, model, optimizer), state.step) if state else ([], 0)
-    started = time.perf_counter() - (state.seconds if state else 0)
+    (rank, ranks), batch = world(), recipe.episodes_per_step
+    device = next(model.parameters()).device
+    model.train().to(memory_format=layout(device))
+    optimizer, take = sgd(model, recipe), GraphedStep(CUDAGraph(device)) if graph else sgd_step
+    ledger, step = Ledger(model, optimizer, state), state.step if state else 0
     parallel = DistributedDataParallel(model) if ranks > 1 else model
     steps = range(step + 1, recipe.iterations + 1)
     for step in tqdm(steps, "training", leave=False, disable=rank > 0 or None):
-        first = ((step - 1) * ranks + rank) * batch  # each process takes the next `batch` episodes
-        episode = sampler.batch(range(first, first + batch)).to(device)
-        optimizer.param_groups[0]["lr"] = recipe.rate(step)
-        losses.append(sgd_step(parallel, episode, optimizer, recipe))
+        if step + AHEAD <= recipe.iterations:
+            look_ahead(sampler, episodes_of(step + AHEAD, batch))
+        try:
+            episode = sampler.batch(episodes_of(step, batch)).to(device)
+        except ValueError:  # a picture that cannot be read: the steps before it are not lost
+            if ranks == 1 and step > steps[0]:
+                ledger.settle(step - 1, sampler, batch, None, save)
+            raise
+        set_rate(optimizer, recipe.rate(step))
+        ledger.losses.append(take(parallel, episode, optimizer, recipe))
         end, stopping = step == recipe.iterations, bool(total(torch.tensor(int(stop()))))
         telling, saving = end or step % LOG_EVERY == 0, end or stopping or step % save_every == 0
-        if telling or saving:  # the only time that the host waits for the device
-            recent, seconds = total(torch.stack(losses)) / ranks, time.perf_counter() - started
-            stop_if_not_finite(recent, model, step, sampler, ranks * batch)
-            losses = [] if telling else [*recent]
-        if telling and rank == 0:
-            log(entry(step, recent, seconds))
-        if saving and rank == 0 and save:
-            save(snapshot(step, seconds, losses, model, optimizer))
+        if telling or saving:
+            ledger.settle(step, sampler, ranks * batch, log if telling else None, save if saving else None)
         if stopping:
             break
     return step
 
 
-def save_checkpoint(path: str | Path, backbone: VGG16, about: dict) -> None:
+def save_checkpoint(path: str | Path, backbone: Backbone, about: dict) -> None:
     """Write the weights as float16 safetensors, atomically; `about` travels in the file's header."""
-    state = {name: value.detach().half().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    header = {key: json.dumps(value) for key, value in {"width": backbone.width, **about}.items()}
+    halved = dict(backbone.named_parameters())  # statistics of BatchNorm may pass float16's range
+    state = {
+        name: (value.half() if name in halved else value).detach().cpu().contiguous()
+        for name, value in backbone.state_dict().items()
+    }
+    about = {"backbone": backbone.name, "width": backbone.width, **about}
+    header = {key: json.dumps(value) for key, value in about.items()}
     write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state, metadata=header)))
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from panet_lite import EpisodeSampler, PANet, datasets, own_episode
+from panet_lite import EpisodeSampler, PANet, datasets, own_episode, pictures
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import Pascal, Tabletop, read_image, read_label_map, write_atomically
@@ -103,7 +103,7 @@ def test_exif_rotation(tmp_path, colours, orientation):
     path = tmp_path / "turned.png"
     Image.fromarray(np.ascontiguousarray(store[orientation](colours))).save(path, exif=exif)
     assert np.array_equal(read_image(path).permute(1, 2, 0), colours)
-    assert datasets.picture_size(path) == (60, 40)
+    assert pictures.picture_size(path) == (60, 40)
 
 
 def test_exif_rotated_photo_fits_its_upright_mask(copy):
@@ -410,7 +410,7 @@ def test_a_rename_that_fails_leaves_no_temporary(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(datasets.os, "replace", fails)
+    monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="Input/output error"):
         write_atomically(tmp_path / "a.json", lambda path: path.write_text("x"))
     assert list(tmp_path.iterdir()) == []
@@ -561,7 +561,7 @@ def test_evaluate_into_a_full_folder_keeps_the_old_numbers(cli, weights, tmp_pat
 
 def test_train_into_an_unwritable_folder_fails_before_it_trains(cli, weights, tmp_path, monkeypatch):
     (tmp_path / "out").write_text("a file")
-    monkeypatch.setattr("panet_lite.__main__.train", lambda *_: pytest.fail("trained for nothing"))
+    monkeypatch.setattr("panet_lite.commands.train", lambda *_: pytest.fail("trained for nothing"))
     code, _, err = cli(
         "train", "--weights", weights, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out"
     )

@@ -33,12 +33,11 @@ from panet_lite.datasets import Tabletop
 from panet_lite.image_bank import ImageBank
 
 root, episodes, device, out = sys.argv[1:]
-training.reduced_precision = lambda device: torch.autocast(device.type, enabled=False)
 device = machine.device_named(device)
 with machine.processes(device):
     rank, processes = machine.world()
     torch.manual_seed(rank)  # the first process decides
-    recipe = replace(training.LAPTOP, iterations=6, milestones=(3,), episodes_per_step=int(episodes))
+    recipe = replace(training.LAPTOP, iterations=6, milestones=(3,), episodes_per_step=int(episodes), precision="float32")
     sampler = training.training_episodes(ImageBank(Tabletop("train", 32, root), device), 1, recipe)
     log, saved, model = [], [], PANet(VGG16(1 / 16)).to(device)
     training.train(model, sampler, recipe, log.append, saved.append, save_every=5)

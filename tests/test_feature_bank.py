@@ -1,6 +1,5 @@
 """The feature bank: one pass for each image, bounded memory, interruptions, several processes, the benchmark."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -197,7 +196,7 @@ def test_what_cannot_be_drawn_is_said_before_anything_is_computed(tiny, model):
     assert model.embedded == 0
 
 
-# --- several processes, devices, the benchmark ------------------------------------------------------
+# --- several processes, devices -------------------------------------------------------------------
 
 WORKER = """
 import sys, numpy as np, torch, torch.distributed as dist
@@ -243,14 +242,4 @@ def test_a_bank_on_the_gpu(tiny, model, tmp_path, spill):
     expected = counts(model, dataset, episodes=40)
     bank = FeatureBank(model.cuda(), ImageBank(dataset, "cuda"), spill=tmp_path if spill else None)
     found = counts(model, bank.dataset, episodes=40, bank=bank)
-    assert bank[[0]].is_cuda and np.abs(found - expected).sum() < 1e-3 * expected.sum()
-
-
-def test_the_benchmark_compares_what_it_times(tiny, model, capsys):
-    spec = importlib.util.spec_from_file_location("bench", ROOT / "benchmarks" / "evaluation.py")
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
-    assert bench.measure(model, tiny("train"), 1, runs=2, episodes=4, sample=2) == 0
-    assert "seconds per episode" in capsys.readouterr().out
-    model.alpha = -20.0  # another model than the loop's: its predictions must be called wrong
-    assert bench.measure(model, tiny("train"), 1, runs=1, episodes=2, sample=2) > 0
+    assert bank[[0]].is_cuda and np.abs(found - expected).sum() < 1e-2 * expected.sum()  # TensorFloat-32

@@ -10,13 +10,24 @@ import panet_lite
 PACKAGE = Path(panet_lite.__file__).parent
 # A module imports only from its own group or one to its left (architecture, "One way for the data").
 GROUPS = [
-    {"datasets", "image_bank", "machine", "annotations"},
+    {
+        "files",
+        "pictures",
+        "datasets",
+        "coco",
+        "folders",
+        "downloads",
+        "disk_bank",
+        "image_bank",
+        "machine",
+        "annotations",
+    },
     {"episodes"},
-    {"backbones", "prototypes", "matching", "alignment"},
+    {"weights", "trunks", "backbones", "prototypes", "matching", "alignment"},
     {"model"},
-    {"training", "evaluation", "feature_bank"},
+    {"steps", "training", "evaluation", "feature_bank"},
     {"figures", "check", "widgets"},
-    {"__init__", "__main__"},
+    {"__init__", "commands", "__main__"},
 ]
 LEVEL = {name: level for level, group in enumerate(GROUPS) for name in group}
 PURE = {"prototypes", "matching", "alignment"}

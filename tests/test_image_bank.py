@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import psutil
@@ -124,3 +125,60 @@ def test_episodes_are_made_on_the_gpu_without_waiting_for_it(tiny, limit):
     same = plain.batch(range(4))
     assert torch.equal(episode.query_labels.cpu(), same.query_labels)
     torch.testing.assert_close(episode.support_images.cpu(), same.support_images)
+
+
+# --- decoding ahead ----------------------------------------------------------------------------------
+
+
+def test_what_is_decoded_ahead_is_decoded_once_and_the_same(tiny, opened):
+    bank, dataset = ImageBank(tiny("train")), tiny("train")
+    bank.image(3)
+    bank.ahead(np.array([3, 4, 5, 4]))
+    bank.ahead([5])
+    expected = [
+        ("image", 3),
+        *((kind, i) for i in (4, 5) for kind in ("image", "label_map")),
+        ("label_map", 3),
+    ]
+    for i in (3, 4, 5):
+        found = bank.image(i), bank.label_map(i)
+        assert all(torch.equal(a, b) for a, b in zip(found, (bank.image(i), bank.label_map(i))))
+    assert sorted(opened) == sorted(expected) and not bank.coming and len(bank.kept) == 6
+    assert all(torch.equal(bank.image(i), dataset.image(i)) for i in (3, 4, 5))
+
+
+def test_it_is_decoded_by_another_thread_while_this_one_goes_on(tiny):
+    """The file can be read only after `ahead` has returned: a thread that did both would wait in vain."""
+    bank, gate, names = ImageBank(tiny("train")), threading.Event(), []
+    read = bank.dataset.image
+
+    def slow(index):
+        names.append(threading.current_thread())
+        assert gate.wait(60)
+        return read(index)
+
+    bank.dataset.image = slow
+    bank.ahead([0])
+    gate.set()
+    assert torch.equal(bank.image(0), read(0)) and threading.main_thread() not in names
+
+
+def test_a_broken_picture_is_named_when_it_is_asked_for(tiny):
+    bank = ImageBank(tiny("train"))
+
+    def broken(index):
+        raise ValueError(f"picture {index} cannot be read")
+
+    bank.dataset.image = broken
+    bank.ahead([7])
+    assert bank.label_map(7).shape == (64, 64)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="picture 7 cannot be read"):
+            bank.image(7)
+
+
+def test_a_bank_that_decodes_ahead_can_be_copied(tiny):
+    bank = ImageBank(tiny("train"))
+    bank.ahead([1])
+    again = pickle.loads(pickle.dumps(bank))
+    assert not again.coming and torch.equal(again.image(1), bank.image(1))

@@ -20,12 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from panet_lite import EpisodeSampler, PANet, datasets, training
+from panet_lite import EpisodeSampler, PANet, datasets, steps, training
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import SegmentationDataset
 from panet_lite.image_bank import ImageBank
-from panet_lite.machine import asked_to_stop
+from panet_lite.machine import asked_to_stop, reduced_precision
 from panet_lite.matching import segmentation_loss
 from panet_lite.training import (
     LAPTOP,
@@ -41,6 +41,7 @@ from panet_lite.training import (
 
 NARROW = 1 / 16
 SHORT = replace(LAPTOP, iterations=4, episodes_per_step=2, learning_rate=1e-2)
+LONG = replace(SHORT, iterations=17, milestones=(6, 12), episodes_per_step=1)
 
 
 def ignore(entry):
@@ -186,7 +187,7 @@ def test_lambda_0_leaves_the_alignment_out_of_the_gradient_but_not_of_the_log(ti
     model, by_hand = PANet(backbone()), PANet(backbone()).train().to(memory_format=torch.channels_last)
     train(model, episodes(dataset), recipe, log.append)
     episode = episodes(dataset).batch(range(2))
-    with training.reduced_precision(torch.device("cpu")):
+    with reduced_precision(torch.device("cpu")):
         loss = segmentation_loss(by_hand(episode).logits, episode.query_labels)
     loss.backward()
     for weight, old in zip(model.parameters(), by_hand.parameters()):
@@ -288,6 +289,63 @@ def test_a_gpu_waits_at_the_log_only(tiny, monkeypatch):
     assert [entry["step"] for entry in log] == [50, 60] and log[1]["seg"] < log[0]["seg"]
 
 
+# --- images decoded ahead ----------------------------------------------------------------------------
+
+
+def test_images_of_the_next_steps_are_decoded_meanwhile(tiny, looked_at):
+    """The same bits, each file once, none that no step shows."""
+    recipe, found = replace(SHORT, iterations=14), []
+    for bank in (tiny("train"), ImageBank(tiny("train"))):
+        looked_at.clear()
+        model = PANet(backbone())
+        train(model, episodes(bank), recipe, ignore)
+        found.append((model.state_dict(), [i for _, i in looked_at]))
+    (plain, shown), (banked, read) = found
+    assert same(plain, banked) and sorted(read) == sorted(set(shown)) and not bank.coming
+    assert training.AHEAD < 14
+
+
+def test_a_picture_that_cannot_be_read_loses_no_step(tiny):
+    """The state before it is saved, and a run that resumes with the picture mended is that of no accident."""
+    recipe = replace(LONG, iterations=12)
+    whole, model = [], PANet(backbone())
+    train(model, episodes(tiny("train")), recipe, ignore, whole.append)
+    bank = ImageBank(tiny("train"))
+    sampler = episodes(bank)
+    before = {int(i) for n in range(9) for i in (*sampler.draw(n).supports.flat, *sampler.draw(n).queries)}
+    (bad, *_) = {*sampler.draw(9).supports.flat, *sampler.draw(9).queries} - before
+    read = bank.dataset.image
+
+    def broken(index):
+        if index == bad:
+            raise ValueError(f"picture {bad} cannot be read")
+        return read(index)
+
+    bank.dataset.image, saved, log = broken, [], []
+    with pytest.raises(ValueError, match=f"picture {bad} cannot be read"):
+        train(PANet(backbone()), sampler, recipe, log.append, saved.append, save_every=4)
+    assert [state.step for state in saved] == [4, 8, 9] and log == []
+    bank.dataset.image, again = read, PANet(backbone(1))
+    train(again, sampler, recipe, log.append, saved.append, state=saved[-1])
+    assert same(saved[-1].tensors, whole[0].tensors) and [entry["step"] for entry in log] == [12]
+
+
+def test_an_episode_that_cannot_be_drawn_is_said_in_its_turn(tiny, monkeypatch):
+    sampler, steps_taken = episodes(ImageBank(tiny("train"))), []
+    draw = sampler.draw
+
+    def scarce(index):
+        if index >= 10:  # of step 6; the look-ahead meets it first
+            raise ValueError("Episode 10 wants more images")
+        return draw(index)
+
+    sampler.draw, real = scarce, training.sgd_step
+    monkeypatch.setattr(training, "sgd_step", lambda *args: steps_taken.append(1) or real(*args))
+    with pytest.raises(ValueError, match="Episode 10"):
+        train(PANet(backbone()), sampler, replace(SHORT, iterations=20), ignore)
+    assert len(steps_taken) == 5
+
+
 # --- a loss that is not finite -----------------------------------------------------------------------
 
 
@@ -345,8 +403,6 @@ def test_a_rate_that_is_too_high(tiny):
 
 
 # --- stopping and going on ---------------------------------------------------------------------------
-
-LONG = replace(SHORT, iterations=17, milestones=(6, 12), episodes_per_step=1)
 
 
 @pytest.fixture
@@ -459,7 +515,7 @@ def test_checkpoint_is_float16_and_predicts_the_same(tiny, tmp_path):
     assert path.stat().st_size < 2 * sum(p.numel() for p in model.parameters()) + 10_000
     with safe_open(path, "pt") as file:
         header = {k: json.loads(v) for k, v in file.metadata().items()}
-    assert header == {"width": NARROW, "fold": 0, "note": ["a", 1]}
+    assert header == {"backbone": "vgg16", "width": NARROW, "fold": 0, "note": ["a", 1]}
     loaded = PANet(vgg16(path, NARROW)).eval()
     episode = EpisodeSampler(tiny("val"), dataset.fold(0)).batch(range(8))
     with torch.no_grad():
@@ -574,12 +630,13 @@ def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
     (tmp_path / "tabletop").symlink_to(tiny_voc / "tabletop")
     monkeypatch.setattr(datasets, "DATA", tmp_path)
     asked = []
-    monkeypatch.setattr("panet_lite.__main__.vgg16", lambda *args: asked.append(args) or VGG16(NARROW))
+    monkeypatch.setattr("panet_lite.commands.backbone", lambda *args: asked.append(args) or VGG16(NARROW))
     for width, weights in ((0.25, None), (1, None), (1, "imagenet"), (0.5, "random"), (0.5, "some.pt")):
         out = tmp_path / str(len(asked))
         given = ("--weights", weights) if weights else ()
         cli("train", "--device", "cpu", "--width", width, *given, "--iterations", 1, "--out", out)
-    assert asked == [(init, 0.25), ("imagenet",), ("imagenet", 1), (None, 0.5), ("some.pt", 0.5)]
+    weights = [(init, 0.25), ("pretrained", 1), ("imagenet", 1), (None, 0.5), ("some.pt", 0.5)]
+    assert asked == [("vgg16", *what) for what in weights]
 
 
 @pytest.mark.slow
@@ -587,7 +644,7 @@ def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
 def test_a_compiled_backbone_trains_the_same(tmp_path, cli, monkeypatch):
     """In float32; and the files are those of any run, to be resumed with or without --compile."""
     plain = torch.autocast("cpu", enabled=False)
-    monkeypatch.setattr(training, "reduced_precision", lambda device: plain)
+    monkeypatch.setattr(steps, "reduced_precision", lambda *_: plain)
     for name, more in (("plain", []), ("compiled", ["--compile"])):
         cli(*TRAIN, *more, "--size", 32, "--out", tmp_path / name)
     plain, compiled = (load_file(tmp_path / name / "state.safetensors") for name in ("plain", "compiled"))

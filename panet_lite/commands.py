@@ -1,0 +1,184 @@
+"""What the commands do: train, evaluate, download (chapters 6, 7 and 11; appendix on data)."""
+
+import argparse
+import json
+import sys
+import warnings
+from dataclasses import asdict, replace
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from . import datasets
+from .backbones import backbone
+from .coco import Coco
+from .datasets import Pascal, SegmentationDataset, Tabletop, write_atomically
+from .disk_bank import DiskBank
+from .downloads import download
+from .episodes import PRESETS
+from .evaluation import Result, evaluate
+from .feature_bank import FeatureBank
+from .folders import Folder
+from .image_bank import ImageBank
+from .machine import asked_to_stop, circumstances, world
+from .model import PANet
+from .training import (
+    LAPTOP,
+    PAPER,
+    Recipe,
+    State,
+    load_state,
+    save_checkpoint,
+    save_state,
+    train,
+    training_episodes,
+)
+
+DATASETS = {"tabletop": Tabletop, "pascal": Pascal, "coco": Coco, "folder": Folder}
+RECIPES = {"laptop": LAPTOP, "paper": PAPER}
+# What a run must be resumed with; --root and --skip-broken may change, as a disk or a picture may break.
+SETTINGS = ("fold", "size", "backbone", "width", "weights", "preset", "drop_unseen", "folds", "classes")
+
+
+def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
+    """The data set, the size of its images and its folds as the command line names them."""
+    own, folds = args.dataset == "folder", args.folds
+    given = {"size": args.size, "root": args.root, "skip_broken": args.skip_broken, "folds": folds}
+    if folds and (not folds.isdigit() if own else args.dataset != "coco"):
+        raise ValueError("--folds is A or B for --dataset coco, and a number for folder; others have theirs.")
+    if own:
+        given["folds"] = [args.classes] if args.classes else int(folds or 1)
+    elif args.classes and args.command == "train":
+        raise ValueError("--classes names test classes for --dataset folder; others are trained by --fold.")
+    if own and args.command == "train" and not (args.classes or folds):
+        raise ValueError(
+            "Training wants classes to learn from beside those to test on: name the test classes by --classes, "
+            "or split all classes by --folds NUMBER."
+        )
+    dataset = DATASETS[args.dataset](split, **{name: value for name, value in given.items() if value})
+    return DiskBank(dataset, args.decoded) if args.decoded else dataset
+
+
+def open_backbone(args: argparse.Namespace, weights: str) -> nn.Module:
+    """The backbone with a checkpoint's weights, random ones, or those that every training starts from."""
+    torch.manual_seed(args.seed)
+    width = args.width
+    if weights == "pretrained" and args.backbone == "vgg16" and width != 1:
+        weights = datasets.DATA / "checkpoints" / f"fold{args.fold}-init.safetensors"
+        if width != 0.25 or not weights.is_file():
+            why = f": {weights} is missing" if width == 0.25 else ""
+            raise ValueError(
+                f"There are no pre-trained weights of width {width:g}{why}. Give --weights a checkpoint, or random."
+            )
+    return backbone(args.backbone, None if weights == "random" else weights, width)
+
+
+def recipe_asked_for(args: argparse.Namespace) -> Recipe:
+    """The named recipe with the changes of the command line."""
+    names = ("iterations", "episodes_per_step", "ways", "shots", "lambda_par", "precision")
+    changes = {name: getattr(args, name) for name in names}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(RECIPES[args.recipe], seed=args.seed, **given)
+
+
+def open_run(args: argparse.Namespace, settings: dict) -> State | None:
+    """What --resume goes on with; without it, a ValueError keeps an earlier run from being lost."""
+    path = args.out / "state.safetensors"
+    if args.resume and path.is_file():
+        return load_state(path, settings)
+    if path.is_file():
+        raise ValueError(
+            f"{args.out} holds a run already: go on with it by --resume, or choose another folder."
+        )
+    if args.resume:
+        warnings.warn(f"There is no run in {args.out} yet: this is its beginning.", stacklevel=2)
+    return None
+
+
+def run_training(args: argparse.Namespace, device: torch.device) -> None:
+    """Algorithm 1; checkpoint, state and log go to --out."""
+    recipe, out, first = recipe_asked_for(args), args.out, world()[0] == 0
+    dataset = open_dataset(args, "trainaug" if args.dataset == "pascal" else "train")
+    bank = ImageBank(dataset, device)
+    sampler = training_episodes(bank, args.fold, recipe, args.preset, args.drop_unseen)
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    settings |= {"dataset": repr(dataset), "processes": world()[1], **asdict(recipe)}
+    state = open_run(args, settings)
+    model = PANet(open_backbone(args, "random" if state else args.weights)).to(device)
+    if args.compile:
+        model.backbone.compile()
+    about = {"command": " ".join(sys.argv[1:]), **settings, **circumstances(device)}
+    log = json.loads((out / "log.json").read_text())["log"] if state else []
+    log = [entry for entry in log if entry["step"] <= state.step]
+
+    def note(*entries: dict) -> None:
+        log.extend(entries)
+        tqdm.write("".join(json.dumps(entry) + "\n" for entry in entries), end="")
+        sys.stdout.flush()
+        text = json.dumps({**about, "log": log}, indent=1)
+        write_atomically(out / "log.json", lambda path: path.write_text(text))
+
+    def keep(state: State) -> None:
+        save_state(out / "state.safetensors", state, settings)
+        save_checkpoint(out / "checkpoint.safetensors", model.backbone, {**about, "step": state.step})
+
+    if first and (state is None or state.step < recipe.iterations):
+        note()  # a folder that cannot be written to shows before the work, not after it
+    with asked_to_stop() as stop:
+        step = train(model, sampler, recipe, note, keep, args.save_every, state, stop, args.cuda_graph)
+    if step < recipe.iterations and first:
+        raise InterruptedError(
+            f"Stopped after step {step} of {recipe.iterations}: the same command with --resume goes on from there."
+        )
+    if first:
+        print(f"The weights after step {step} are in {out / 'checkpoint.safetensors'}.")
+
+
+def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
+    """The numbers of one shape of episodes, in a line."""
+    low, high = result.interval()
+    classes = ", ".join(
+        f"{dataset.classes[c - 1]} {100 * v:.1f}" for c, v in zip(result.test_classes, result.class_iou)
+    )
+    return (
+        f"{shots}-shot: mean-IoU {100 * result.mean_iou:.1f} (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+        f"std over runs {100 * result.mean_iou_std:.1f}), binary-IoU {100 * result.binary_iou:.1f}; {classes}"
+    )
+
+
+def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
+    """Score the test classes of the fold, print the numbers and write them to --out."""
+    named = PRESETS[args.preset].test_split
+    dataset = open_dataset(args, args.split or named.get(args.dataset, named["pascal"]))
+    model = PANet(open_backbone(args, args.weights)).to(device)
+    classes = dataset.labels_of(args.classes) if args.classes else None
+    if other := sorted(set(classes or ()) - set(dataset.fold(args.fold))):
+        raise ValueError(
+            f"{dataset.classes[other[0] - 1]!r} is no class of fold {args.fold}: choose from "
+            f"{', '.join(dataset.classes[c - 1] for c in dataset.fold(args.fold))}."
+        )
+    numbers = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "dataset": repr(dataset)}
+    numbers |= {
+        name: getattr(args, name) for name in ("backbone", "weights", "annotation", "precision", "seed")
+    }
+    numbers |= circumstances(device)
+    dtype = torch.float16 if args.half else torch.float32
+    bank = FeatureBank(model, dataset, dtype, args.spill, precision=args.precision)
+    for shots in args.shots:
+        result = evaluate(
+            model, dataset, args.fold, args.ways, shots, args.runs, args.episodes, args.preset, classes,
+            args.seed, args.annotation, bank,
+        )  # fmt: skip
+        if world()[0] == 0:
+            print(report(dataset, shots, result), flush=True)
+        numbers[f"{args.ways}-way {shots}-shot"] = result.summary()
+    if args.out and world()[0] == 0:
+        write_atomically(args.out, lambda path: path.write_text(json.dumps(numbers, indent=1)))
+
+
+def run_download(args: argparse.Namespace) -> None:
+    """Fetch a data set and say how to use it."""
+    download(args.what, args.root, args.keep_archives)
+    use = "coco" if args.what == "coco" else "pascal"
+    print(f"Use it with --dataset {use} --root {args.root}")

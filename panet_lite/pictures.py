@@ -1,0 +1,116 @@
+"""Pictures and label maps in files: PNG, JPEG and their like, and SBD's .mat (Sec. 4.1; chapters 1, 11)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from scipy.io import loadmat
+from torch import Tensor
+from tqdm import tqdm
+
+
+def read_image(path: str | Path, size: int | None = None) -> Tensor:
+    """A picture of any kind as RGB, uint8 (3, H, W); squashed to (size, size) if given.
+
+    Grey, palette, RGBA, CMYK and 16-bit pictures are converted; a camera's EXIF rotation is applied.
+    Errors: ValueError where the file is truncated or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I"):  # 16 bits a pixel; PIL would clip them to white
+                picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).astype(np.uint8))
+            picture = picture.convert("RGB")
+            if size is not None:
+                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+            return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"The image {path} cannot be read ({error}): it is truncated or no picture."
+        ) from error
+
+
+def read_label_map(path: str | Path, size: int | None = None) -> Tensor:
+    """A label map, uint8 (H, W), from a palette or grey PNG or a .mat; nearest neighbour to (size, size)."""
+    try:
+        if Path(path).suffix == ".mat":
+            return resized(read_mat(path), size)
+        with Image.open(path) as picture:
+            if picture.mode not in ("P", "L", "1"):
+                raise ValueError(
+                    f"The mask {path} is a picture of mode {picture.mode}, not a label map: save it with "
+                    "one channel (palette or grey) whose values are class indices."
+                )
+            return resized(np.array(picture, dtype=np.uint8), size)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"The mask {path} cannot be read ({error}): it is truncated or no picture."
+        ) from error
+
+
+def read_mat(path: str | Path) -> np.ndarray:
+    """The label map (H, W) of SBD's cls/*.mat or the instance map of its inst/*.mat, uint8.
+
+    Errors: OSError where the file is truncated or holds something else.
+    """
+    try:
+        content = loadmat(path, variable_names=["GTcls", "GTinst"])
+        (name,) = {"GTcls", "GTinst"} & content.keys()
+        return content[name]["Segmentation"][0, 0].astype(np.uint8)
+    except Exception as error:  # a truncated file shows as any of a dozen kinds
+        raise OSError(f"no .mat file of SBD, {type(error).__name__}") from error
+
+
+def resized(labels: np.ndarray, size: int | None) -> Tensor:
+    """A label map (H, W), uint8, as a tensor; squashed to (size, size), nearest neighbour, if given."""
+    if size is not None:
+        labels = np.array(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
+    return torch.from_numpy(np.ascontiguousarray(labels))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) as shown, EXIF rotation applied; reads the header only."""
+    try:
+        with Image.open(path) as picture:
+            turned = picture.getexif().get(0x0112, 1) >= 5
+            return picture.size[::-1] if turned else picture.size
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): it is truncated or no picture.") from error
+
+
+def label_areas(images: list[Path], masks: list[Path], skip_broken: bool = False) -> np.ndarray:
+    """Pixels of each label in each mask, int32 (N, 256); every pair is checked once.
+
+    skip_broken: images are decoded, too, and a pair that cannot be read gets a row of zeros.
+    Errors: ValueError names the first mask that cannot be read or whose size is not its image's.
+    """
+    areas = np.zeros((len(masks), 256), np.int32)
+    pairs = zip(images, masks)
+    for row, (image, path) in enumerate(tqdm(pairs, "first look", len(masks), False, delay=2, disable=None)):
+        try:
+            labels, size = read_label_map(path).numpy(), picture_size(image)
+            if skip_broken:
+                read_image(image)
+        except ValueError:
+            if not skip_broken:
+                raise
+            continue
+        if size != labels.shape[::-1]:
+            raise ValueError(
+                f"The mask {path} is {labels.shape[1]} x {labels.shape[0]} pixels, but its image is "
+                f"{size[0]} x {size[1]}: they must be of one size."
+            )
+        areas[row] = np.bincount(labels.ravel(), minlength=256)
+    return areas
+
+
+def readable(images: list[Path]) -> dict[str, np.ndarray]:
+    """Which of the images can be decoded, as {"all": (N,) bool}."""
+    found = np.ones(len(images), bool)
+    for row, path in enumerate(tqdm(images, "first look", leave=False, delay=2, disable=None)):
+        try:
+            read_image(path)
+        except ValueError:
+            found[row] = False
+    return {"all": found}
