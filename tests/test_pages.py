@@ -108,6 +108,24 @@ def wrong_path(state):
     return json.dumps(state)
 
 
+@pytest.mark.parametrize("name", with_widgets()[:1])
+def test_a_widget_that_cannot_be_drawn_leaves_its_picture(name, open_page, site, book):
+    """Its module runs, finds the scene malformed and says so; the still picture stays beside the sentence."""
+    text = (book / name).read_text("utf-8")
+    old = re.search(rf'<script type="{re.escape(STATE)}">(.*?)</script>', text, re.DOTALL)[1]
+    state = json.loads(old)
+    scenes = [model["state"]["scene"] for model in state["state"].values() if "scene" in model["state"]]
+    for scene in scenes:
+        scene["ways"] = -1
+    body = text.replace(old, json.dumps(state).replace("<", "\\u003c"))
+    page = open_page(
+        f"{site}/{name}", prepare=lambda p: p.route(f"{site}/{name}", lambda r: r.fulfill(body=body))
+    )
+    assert len(scenes) == page.locator("img.widget-still:visible").count() > 0
+    assert "The number of ways" in page.locator(".panet-alarm").first.text_content()
+    assert page.troubles == []
+
+
 @pytest.mark.parametrize("spoil", [truncated, without_models, wrong_base64, wrong_path])
 @pytest.mark.parametrize("name", with_widgets()[:1])
 def test_a_spoilt_state_leaves_the_rest_of_the_page(name, spoil, open_page, site, book):

@@ -13,9 +13,7 @@ class Ladder {
   }
 
   split(trait, count) {
-    const { H, W, ways, pixels } = this.scene;
-    const all = checkLabels(unpack(this.model.get(trait), "uint8", [count, H, W], trait), ways, trait);
-    return Array.from({ length: count }, (_, n) => all.slice(n * pixels, (n + 1) * pixels));
+    return unpackMaps(this.model.get(trait), count, this.scene, trait);
   }
 
   readMaps() {
@@ -62,13 +60,10 @@ class Ladder {
 
   // To Python, where there is one.
   send() {
-    const { H, W, supports, pixels } = this.scene;
-    const all = new Uint8Array(supports * pixels);
-    this.rungs.yours.maps.forEach((map, n) => all.set(map, n * pixels));
     this.sending = true; // our own changes need not be read again
-    this.model.set("label_map", pack(all, [supports, H, W]));
+    this.model.set("label_map", packMaps(this.rungs.yours.maps, this.scene));
     this.model.set("selection", this.selection);
-    this.model.set("prediction", pack(this.rungs[this.selection].result.labels, [1, H, W]));
+    this.model.set("prediction", packMaps([this.rungs[this.selection].result.labels], this.scene));
     this.sending = false;
     this.model.save_changes();
   }

@@ -13,9 +13,7 @@ class Painting {
   }
 
   split(trait, count) {
-    const { H, W, ways, pixels } = this.scene;
-    const all = checkLabels(unpack(this.model.get(trait), "uint8", [count, H, W], trait), ways, trait);
-    return Array.from({ length: count }, (_, n) => all.slice(n * pixels, (n + 1) * pixels));
+    return unpackMaps(this.model.get(trait), count, this.scene, trait);
   }
 
   readMaps() {
@@ -55,15 +53,9 @@ class Painting {
 
   // To Python, where there is one.
   send() {
-    const { H, W, supports, queries, pixels } = this.scene;
-    const joined = (arrays) => {
-      const all = new Uint8Array(arrays.length * pixels);
-      arrays.forEach((array, n) => all.set(array, n * pixels));
-      return all;
-    };
     this.sending = true; // our own changes need not be read again
-    this.model.set("label_map", pack(joined(this.maps), [supports, H, W]));
-    this.model.set("prediction", pack(joined(this.results.map((r) => r.labels)), [queries, H, W]));
+    this.model.set("label_map", packMaps(this.maps, this.scene));
+    this.model.set("prediction", packMaps(this.results.map((r) => r.labels), this.scene));
     this.model.set("active", [...this.active]);
     this.sending = false;
     this.model.save_changes();
