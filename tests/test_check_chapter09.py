@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from panet_lite.check import chapter09 as check
 
