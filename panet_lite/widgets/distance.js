@@ -120,11 +120,13 @@ async function build(model, body, { say, guard, on, root }) {
     knob.value = nearest(matching.alpha);
     distances.value = matching.distance;
     redraw();
+    say(matching.sentence());
   };
   on("change:alpha", follow);
   on("change:distance", follow);
   on("change:label_map", () => (matching.readMasks(), redraw()));
   redraw();
+  say(matching.sentence());
 }
 
 export default {

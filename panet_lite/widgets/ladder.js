@@ -87,8 +87,6 @@ class Ladder {
   }
 }
 
-const sparse = (map) => map.reduce((said, label) => said + (label !== VOID), 0) < map.length / 5;
-
 // Marks of a few pixels, three times as wide: a thumbnail would lose them.
 function widened(map, { W }) {
   if (!sparse(map)) return map;
@@ -100,23 +98,6 @@ function widened(map, { W }) {
     }
   });
   return wide;
-}
-
-// Strokes have an edge, solid around the object, dashed on the background.
-function supportLayer(layer, map, way) {
-  layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff");
-  return sparse(map) ? layer.outline(map, 0, "#ffffff", true) : layer;
-}
-
-function queryLayer(layer, scene, { labels, probabilities }, truth) {
-  layer.clear();
-  if (probabilities) layer.probabilities(probabilities, labels);
-  else layer.labels(labels);
-  scene.names.forEach((_, i) => {
-    layer.outline(labels, i + 1, "#ffffff", i % 2 === 1);
-    if (truth) layer.outline(truth, i + 1, "#000000").outline(truth, i + 1, "#ffe14d", true);
-  });
-  return layer;
 }
 
 // A rung as a button: its first support, the query's prediction, the IoU.
@@ -206,7 +187,7 @@ async function build(model, body, { say, guard, on, root }) {
   const yours = given.map((_, n) => supportView(ladder, n, bitmaps, layer, { tools, redraw, settle, guard }));
   const query = picture(scene, "Query: what PANet takes for it", "Query with the prediction");
   body.append(
-    element("div", { class: "panet-grid", style: "--least: 7.5rem; --most: 1fr", role: "group", "aria-label": "Rungs" }, ...Object.values(rungs)),
+    element("div", { class: "panet-grid", style: "--least: 6.5rem; --most: 1fr", role: "group", "aria-label": "Rungs" }, ...Object.values(rungs)),
     tools,
     element("div", { class: "panet-row" }, copy, show),
     element("div", { class: "panet-stage" }, ...given, ...yours, query),
