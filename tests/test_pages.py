@@ -1,5 +1,6 @@
 """Every page of the built book in a real browser, from a web server and from a folder."""
 
+import gzip
 import json
 import re
 
@@ -61,6 +62,17 @@ def test_page_from_a_server(name, open_page, site, axe):
 @pytest.mark.parametrize("name", PAGES)
 def test_page_from_a_folder(name, open_page, book):
     check(open_page((book / name).as_uri()))
+
+
+@pytest.mark.parametrize("name", with_widgets())
+def test_a_first_visit_loads_at_most_3_megabytes(name, open_page, site, book):
+    page = open_page(f"{site}/{name}")
+    page.evaluate(BROKEN)  # pictures further down are loaded late
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    files = {url.split("?")[0] for url in [*loaded, page.url] if url.startswith(site)}
+    sizes = {url: len(gzip.compress((book / url.removeprefix(f"{site}/")).read_bytes(), 6)) for url in files}
+    assert any(url.endswith(".js") for url in files) and any(url.endswith(".png") for url in files)
+    assert sum(sizes.values()) < 3_000_000
 
 
 @pytest.mark.parametrize("from_folder", [False, True])
