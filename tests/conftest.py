@@ -11,6 +11,8 @@ from PIL import Image
 from panet_lite import datasets
 from panet_lite.datasets import Tabletop
 
+pytest.register_assert_rewrite("checking")  # its asserts explain themselves as those of the tests do
+
 SIDE = 64
 COLOURS = [(220, 40, 40), (40, 200, 60), (50, 80, 230), (230, 210, 40), (200, 60, 210)]
 
