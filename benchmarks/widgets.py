@@ -2,8 +2,8 @@
 
 Headless Chromium reads the built book from a web server of this machine. weight: all that a first visit
 loads, gzipped. ready: from the start of navigation until formulas and widgets are drawn, the median of
-several visits. repaint: what a widget's drawing takes while a mouse moves over its pictures and its
-sliders are drawn, median and 95th percentile.
+several visits. repaint: what a widget's drawing takes while a mouse moves over its pictures, its
+sliders are drawn and its choices are taken, median and 95th percentile.
 """
 
 import argparse
@@ -53,9 +53,14 @@ def use(page: Page, widget) -> list[float]:
     for slider in widget.locator("input[type=range]").all():
         if slider.is_visible() and slider.is_enabled():
             slider.focus()
-            for _ in range(10):
+            page.keyboard.press("Home")
+            for _ in range(20):
                 page.keyboard.press("ArrowRight")
                 page.wait_for_timeout(30)
+    for choice in widget.locator("input[type=radio]:enabled").all()[:12]:
+        if choice.is_visible():
+            choice.check(force=True)
+            page.wait_for_timeout(60)
     page.wait_for_timeout(300)
     return widget.evaluate("(root) => root.repaints ?? []")
 

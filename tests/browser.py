@@ -133,6 +133,8 @@ def open_page(browser):
     `prepare(page)` is called before the page is opened; `ready` is what to wait for, None where nothing
     will happen (JavaScript switched off).
     """
+    from playwright.sync_api import TimeoutError
+
     contexts = []
 
     def open(url: str, *, prepare=None, ready: str | None = READY, **options):
@@ -142,8 +144,13 @@ def open_page(browser):
         if prepare:
             prepare(page)
         page.goto(url)
-        if ready:
-            page.wait_for_function(ready)
+        try:
+            if ready:
+                page.wait_for_function(ready)
+        except TimeoutError:
+            pytest.fail(
+                f"{url}: a widget or a formula is not drawn after 30 s. {page.troubles}", pytrace=False
+            )
         return page
 
     yield open

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from browser import axe, book, browser, open_page, site  # noqa: F401
+from mounting import data, model, shown  # noqa: F401
 from PIL import Image
 
 from panet_lite import datasets
 from panet_lite.datasets import Tabletop
+
+pytest.register_assert_rewrite("checking")  # its asserts explain themselves as those of the tests do
 
 SIDE = 64
 COLOURS = [(220, 40, 40), (40, 200, 60), (50, 80, 230), (230, 210, 40), (200, 60, 210)]
@@ -63,8 +66,8 @@ def tiny_voc(tmp_path_factory):
     120 train and 60 val images of one or two objects of one fold, every fifth with one of another
     fold as well. `tabletop/` and `VOC2012/` are the same files.
     """
-    data = tmp_path_factory.mktemp("tiny")
-    root = data / "tabletop"
+    home = tmp_path_factory.mktemp("tiny")
+    root = home / "tabletop"
     rng = np.random.default_rng(7)
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
@@ -81,8 +84,8 @@ def tiny_voc(tmp_path_factory):
             image.save(root / "JPEGImages" / f"{name}.jpg", quality=92)
             mask.save(root / "SegmentationClass" / f"{name}.png")
         (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    (data / "VOC2012").symlink_to(root, target_is_directory=True)
-    return data
+    (home / "VOC2012").symlink_to(root, target_is_directory=True)
+    return home
 
 
 @pytest.fixture

@@ -1,13 +1,22 @@
-"""A widget on a page of its own, as the book's pages carry it: state, view, and the book's host script."""
+"""A widget on a page of its own, as the book's pages carry it: state, view, and the book's host script.
+
+`conftest.py` hands the fixtures on.
+"""
 
 import base64
 import html
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from ipywidgets.embed import dependency_state, embed_data
 
+from panet_lite import pretrained
+from panet_lite.datasets import Tabletop
+
 HOST = Path(__file__).parents[1] / "book" / "_assets" / "widgets.js"
+MODEL = "document.querySelector('.widget-host').model"
 
 
 def page_of(*widgets, theme: str = "light") -> str:
@@ -35,3 +44,46 @@ def plain(value):
     if isinstance(value, dict):
         return {key: plain(v) for key, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.fixture(scope="session")
+def data():
+    return Tabletop("val")
+
+
+@pytest.fixture(scope="session")
+def model():
+    return pretrained(0)
+
+
+@pytest.fixture
+def shown(open_page, tmp_path):
+    """`shown(widget, **options of the context)`: a page with the widget alone."""
+
+    def show(widget, **options):
+        path = tmp_path / "page.html"
+        path.write_text(page_of(widget), encoding="utf-8")
+        return open_page(path.as_uri(), **options)
+
+    return show
+
+
+def on_page(page, name):
+    """A trait as the page has it; arrays as numpy arrays."""
+    value = page.evaluate(f"""() => {{
+        const value = {MODEL}.get("{name}");
+        if (!value?.data) return value;
+        const {{ buffer, byteOffset, byteLength }} = value.data;
+        return {{ shape: value.shape, bytes: [...new Uint8Array(buffer, byteOffset, byteLength)] }};
+    }}""")
+    if isinstance(value, dict) and "bytes" in value:
+        return np.array(value["bytes"], np.uint8).reshape(value["shape"])
+    return value
+
+
+def line(page, text):
+    """The sentence under the pictures, once it speaks of `text`."""
+    page.wait_for_function(
+        "text => document.querySelector('.panet-line').textContent.includes(text)", arg=text
+    )
+    return page.inner_text(".panet-line")

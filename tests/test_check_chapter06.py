@@ -3,26 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from checking import answers, mistakes_are_told, right_passes, said, stubs_and_errors
 
 from panet_lite.check import chapter06 as check
 from panet_lite.training import train
 
 DRAWS = {
-    check.step: 12,
-    check.rate: 12,
-    check.share: 12,
-    check.repair: 3,
+    check.step: range(12),
+    check.rate: range(12),
+    check.share: range(12),
+    check.repair: range(3),
 }  # the last trains, which takes longer
-
-
-def said(capsys):
-    """The one line that a check printed."""
-    (line,) = capsys.readouterr().out.splitlines()
-    return line
-
-
-def raising(*inputs):
-    raise ZeroDivisionError("mine")
 
 
 IMPLEMENTATIONS = [
@@ -33,32 +24,13 @@ IMPLEMENTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("exercise, right, mistakes", IMPLEMENTATIONS)
-def test_right_answer_passes(exercise, right, mistakes, capsys):
-    for _ in range(DRAWS[exercise]):
-        assert exercise(right) is True
-        assert said(capsys).startswith("✓ right")
+test_right_answer_passes = right_passes(IMPLEMENTATIONS, DRAWS.get)
 
 
-@pytest.mark.parametrize(
-    "exercise, wrong, why",
-    [(exercise, wrong, why) for exercise, _, mistakes in IMPLEMENTATIONS for wrong, why in mistakes],
-)
-def test_each_mistake_is_told_by_its_own_sentence(exercise, wrong, why, capsys):
-    for _ in range(DRAWS[exercise]):
-        assert exercise(wrong) is False
-        assert said(capsys) == f"✗ {why}"
+test_each_mistake_is_told_by_its_own_sentence = mistakes_are_told(IMPLEMENTATIONS, DRAWS.get)
 
 
-@pytest.mark.parametrize("exercise", [row[0] for row in IMPLEMENTATIONS])
-def test_unfilled_and_raising_answers(exercise, capsys):
-    for stub in (lambda *inputs: None, lambda *inputs: ...):
-        assert exercise(stub) is None
-        assert said(capsys) == "… not filled in yet"
-    assert exercise(raising) is False
-    assert "ZeroDivisionError: mine" in said(capsys)
-    assert exercise(3) is False
-    assert "your function raised" in said(capsys)
+test_unfilled_and_raising_answers = stubs_and_errors(*(row[0] for row in IMPLEMENTATIONS))
 
 
 def test_the_references_are_torchs_own():
@@ -124,39 +96,29 @@ def test_repair_looks_at_episodes_and_weights(capsys):
         assert part in said(capsys)
 
 
-@pytest.mark.parametrize(
-    "answer, verdict, part",
-    [
-        (None, None, "not filled in"),
-        (..., None, "not filled in"),
-        (10, True, "right"),
-        (1 / (1 - 0.9), True, "right"),
-        ("10", True, "right"),
-        (1, False, "the first step"),
-        (0.9, False, "left of yesterday's"),
-        (1.9, False, "the second step"),
-        (9, False, "what the past adds"),
-        (19, False, "calms the noise"),
-        (3, False, "add up 1 + 0.9"),
-        ("many", False, "a number is wanted"),
-    ],
+test_longest = answers(
+    check.longest,
+    (None, None, "not filled in"),
+    (..., None, "not filled in"),
+    (10, True, "right"),
+    (1 / (1 - 0.9), True, "right"),
+    ("10", True, "right"),
+    (1, False, "the first step"),
+    (0.9, False, "left of yesterday's"),
+    (1.9, False, "the second step"),
+    (9, False, "what the past adds"),
+    (19, False, "calms the noise"),
+    (3, False, "add up 1 + 0.9"),
+    ("many", False, "a number is wanted"),
 )
-def test_longest(answer, verdict, part, capsys):
-    assert check.longest(answer) is verdict
-    assert part in said(capsys)
 
 
-@pytest.mark.parametrize(
-    "answer, verdict, part",
-    [
-        (None, None, "not filled in"),
-        ("b", True, "right"),
-        ("(B)", True, "right"),
-        ("a", False, "not a"),
-        ("c", False, "not c"),
-        (5, False, "choose one"),
-    ],
+test_arrows = answers(
+    check.arrows,
+    (None, None, "not filled in"),
+    ("b", True, "right"),
+    ("(B)", True, "right"),
+    ("a", False, "not a"),
+    ("c", False, "not c"),
+    (5, False, "choose one"),
 )
-def test_arrows(answer, verdict, part, capsys):
-    assert check.arrows(answer) is verdict
-    assert part in said(capsys)

@@ -3,21 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from checking import answers, mistakes_are_told, right_passes, said, stubs_and_errors
 
 from panet_lite.check import chapter07 as check
 from panet_lite.evaluation import Result
-
-DRAWS = range(12)
-
-
-def said(capsys):
-    """The one line that a check printed."""
-    (line,) = capsys.readouterr().out.splitlines()
-    return line
-
-
-def raising(*inputs):
-    raise ZeroDivisionError("mine")
 
 
 def by_module(counts, classes, test_classes):
@@ -47,11 +36,7 @@ EXERCISES = [
 ]
 
 
-@pytest.mark.parametrize("exercise, right, mistakes", EXERCISES)
-def test_right_answer_passes(exercise, right, mistakes, capsys):
-    for _ in DRAWS:
-        assert exercise(right) is True
-        assert said(capsys).startswith("✓ right")
+test_right_answer_passes = right_passes(EXERCISES)
 
 
 def test_a_bootstrap_by_loop_passes(capsys):
@@ -69,26 +54,12 @@ def test_a_thousand_resamples_are_enough(capsys):
         capsys.readouterr()
 
 
-@pytest.mark.parametrize(
-    "exercise, wrong, why",
-    [(exercise, wrong, why) for exercise, _, mistakes in EXERCISES for wrong, why in mistakes],
+test_each_mistake_is_told_by_its_own_sentence = mistakes_are_told(EXERCISES)
+
+
+test_unfilled_and_raising_answers = stubs_and_errors(
+    *(row[0] for row in EXERCISES), nonsense=[lambda *inputs: "many", lambda *inputs: torch.zeros(7)]
 )
-def test_each_mistake_is_told_by_its_own_sentence(exercise, wrong, why, capsys):
-    for _ in DRAWS:
-        assert exercise(wrong) is False
-        assert said(capsys) == f"✗ {why}"
-
-
-@pytest.mark.parametrize("exercise", [row[0] for row in EXERCISES])
-def test_unfilled_and_raising_answers(exercise, capsys):
-    for stub in (lambda *inputs: None, lambda *inputs: ...):
-        assert exercise(stub) is None
-        assert said(capsys) == "… not filled in yet"
-    assert exercise(raising) is False
-    assert "ZeroDivisionError: mine" in said(capsys)
-    for nonsense in (3, lambda *inputs: "many", lambda *inputs: torch.zeros(7)):
-        assert exercise(nonsense) is False
-        assert said(capsys).startswith("✗ ")
 
 
 def test_interval_the_wrong_way_round_or_elsewhere(capsys):
@@ -114,24 +85,19 @@ def test_the_flaws_numbers_are_those_of_the_module():
         assert result.class_iou.tolist() == pytest.approx([15 / 20, carrot])
 
 
-@pytest.mark.parametrize(
-    "answer, verdict, part",
-    [
-        ((None, None), None, "not filled in"),
-        ((0.43, None), None, "not filled in"),
-        ((..., 1), None, "not filled in"),
-        ((3 / 7, 3 / 4), True, "right: 3/7"),
-        ((0.43, "0.75"), True, "right"),
-        ((torch.tensor(0.4286), np.float64(0.75)), True, "right"),
-        ((43, 75), False, "between 0 and 1"),
-        (("many", 1), False, "two numbers"),
-        ((0.1, 0.75), False, "not standard:"),
-        ((0.1, 0.2), False, "not standard and flawed:"),
-    ],
+test_flaw = answers(
+    check.flaw,
+    ((None, None), None, "not filled in"),
+    ((0.43, None), None, "not filled in"),
+    ((..., 1), None, "not filled in"),
+    ((3 / 7, 3 / 4), True, "right: 3/7"),
+    ((0.43, "0.75"), True, "right"),
+    ((torch.tensor(0.4286), np.float64(0.75)), True, "right"),
+    ((43, 75), False, "between 0 and 1"),
+    (("many", 1), False, "two numbers"),
+    ((0.1, 0.75), False, "not standard:"),
+    ((0.1, 0.2), False, "not standard and flawed:"),
 )
-def test_flaw(answer, verdict, part, capsys):
-    assert check.flaw(*answer) is verdict
-    assert part in said(capsys)
 
 
 @pytest.mark.parametrize("answer, why", check.FLAW_MISTAKES)
@@ -140,21 +106,16 @@ def test_each_wrong_prediction_of_the_flaw_is_told(answer, why, capsys):
     assert said(capsys) == f"✗ {why}"
 
 
-@pytest.mark.parametrize(
-    "answer, verdict, part",
-    [
-        (None, None, "not filled in"),
-        ("d", True, "right"),
-        ("(D)", True, "right"),
-        ("a", False, "not a"),
-        ("b", False, "not b"),
-        ("c", False, "not c"),
-        (4, False, "choose one"),
-    ],
+test_passes = answers(
+    check.passes,
+    (None, None, "not filled in"),
+    ("d", True, "right"),
+    ("(D)", True, "right"),
+    ("a", False, "not a"),
+    ("b", False, "not b"),
+    ("c", False, "not c"),
+    (4, False, "choose one"),
 )
-def test_passes(answer, verdict, part, capsys):
-    assert check.passes(answer) is verdict
-    assert part in said(capsys)
 
 
 GOOD_AT_SMALL = [[[2000, 0], [400, 600]], [[2990, 0], [0, 10]]]

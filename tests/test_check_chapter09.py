@@ -1,26 +1,14 @@
 """Chapter 9's checks: the right answer passes, each known mistake is told by its own sentence."""
 
 import numpy as np
-import pytest
-import torch
+from checking import DRAWS, mistakes_are_told, right_passes, said, stubs_and_errors
 
 from panet_lite.check import chapter09 as check
 
-DRAWS = range(12)
 IMPLEMENTATIONS = [
     (check.update, check.updated, check.UPDATE_MISTAKES),
     (check.channels, check.few_channel_cosines, check.CHANNEL_MISTAKES),
 ]
-
-
-def said(capsys):
-    """The one line that a check printed."""
-    (line,) = capsys.readouterr().out.splitlines()
-    return line
-
-
-def raising(*inputs):
-    raise ZeroDivisionError("mine")
 
 
 def right_click(predicted, truth):
@@ -29,32 +17,13 @@ def right_click(predicted, truth):
     return y, x, truth[y, x]
 
 
-@pytest.mark.parametrize("exercise, right, mistakes", IMPLEMENTATIONS)
-def test_right_answer_passes(exercise, right, mistakes, capsys):
-    for _ in DRAWS:
-        assert exercise(right) is True
-        assert said(capsys).startswith("✓ right")
+test_right_answer_passes = right_passes(IMPLEMENTATIONS)
 
 
-@pytest.mark.parametrize(
-    "exercise, wrong, why",
-    [(exercise, wrong, why) for exercise, _, mistakes in IMPLEMENTATIONS for wrong, why in mistakes],
-)
-def test_each_mistake_is_told_by_its_own_sentence(exercise, wrong, why, capsys):
-    for _ in DRAWS:
-        assert exercise(wrong) is False
-        assert said(capsys) == f"✗ {why}"
+test_each_mistake_is_told_by_its_own_sentence = mistakes_are_told(IMPLEMENTATIONS)
 
 
-@pytest.mark.parametrize("exercise", [check.update, check.channels, check.click])
-def test_unfilled_and_raising_answers(exercise, capsys):
-    for stub in (lambda *inputs: None, lambda *inputs: ...):
-        assert exercise(stub) is None
-        assert said(capsys) == "… not filled in yet"
-    assert exercise(raising) is False
-    assert "ZeroDivisionError: mine" in said(capsys)
-    assert exercise(3) is False
-    capsys.readouterr()
+test_unfilled_and_raising_answers = stubs_and_errors(check.update, check.channels, check.click)
 
 
 def test_what_is_computed_again(capsys):

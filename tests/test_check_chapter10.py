@@ -3,20 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from checking import DRAWS, answers, mistakes_are_told, right_passes, said, stubs_and_errors
 
 from panet_lite.check import chapter10 as check
-
-DRAWS = range(12)
-
-
-def said(capsys):
-    """The one line that a check printed."""
-    (line,) = capsys.readouterr().out.splitlines()
-    return line
-
-
-def raising(*inputs):
-    raise ZeroDivisionError("mine")
 
 
 def by_loops(support, support_labels, query, query_labels, normalised):
@@ -56,52 +45,28 @@ IMPLEMENTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("exercise, right, mistakes", IMPLEMENTATIONS)
-def test_right_answer_passes(exercise, right, mistakes, capsys):
-    for _ in DRAWS:
-        assert exercise(right) is True
-        assert said(capsys).startswith("✓ right")
+test_right_answer_passes = right_passes(IMPLEMENTATIONS)
 
 
-@pytest.mark.parametrize(
-    "exercise, wrong, why",
-    [(exercise, wrong, why) for exercise, _, mistakes in IMPLEMENTATIONS for wrong, why in mistakes],
+test_each_mistake_is_told_by_its_own_sentence = mistakes_are_told(IMPLEMENTATIONS)
+
+
+test_unfilled_and_raising_answers = stubs_and_errors(
+    *(row[0] for row in IMPLEMENTATIONS), check.cheat, nonsense=[lambda *inputs: torch.zeros(1, 17)]
 )
-def test_each_mistake_is_told_by_its_own_sentence(exercise, wrong, why, capsys):
-    for _ in DRAWS:
-        assert exercise(wrong) is False
-        assert said(capsys) == f"✗ {why}"
 
 
-@pytest.mark.parametrize("exercise", [*(row[0] for row in IMPLEMENTATIONS), check.cheat])
-def test_unfilled_and_raising_answers(exercise, capsys):
-    for stub in (lambda *inputs: None, lambda *inputs: ...):
-        assert exercise(stub) is None
-        assert said(capsys) == "… not filled in yet"
-    assert exercise(raising) is False
-    assert "ZeroDivisionError: mine" in said(capsys)
-    assert exercise(lambda *inputs: torch.zeros(1, 17)) is False
-    assert said(capsys).startswith("✗ ")
-    assert exercise(3) is False
-    assert said(capsys).startswith("✗ ")
-
-
-@pytest.mark.parametrize(
-    "answer, verdict, part",
-    [
-        (None, None, "not filled in"),
-        (..., None, "not filled in"),
-        ("b", True, "right"),
-        ("(B)", True, "right"),
-        ("a", False, "not a"),
-        ("c", False, "not c"),
-        ("d", False, "not d"),
-        (2, False, "choose one"),
-    ],
+test_scaling = answers(
+    check.scaling,
+    (None, None, "not filled in"),
+    (..., None, "not filled in"),
+    ("b", True, "right"),
+    ("(B)", True, "right"),
+    ("a", False, "not a"),
+    ("c", False, "not c"),
+    ("d", False, "not d"),
+    (2, False, "choose one"),
 )
-def test_scaling(answer, verdict, part, capsys):
-    assert check.scaling(answer) is verdict
-    assert part in said(capsys)
 
 
 @pytest.mark.parametrize(

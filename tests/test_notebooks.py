@@ -60,7 +60,9 @@ def never_run(notebook, stem):
 
 def idle_cells(notebook, stem):
     for i, cell in code_cells(notebook):
-        lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        lines = [
+            line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")
+        ]
         if not lines or lines in (["pass"], ["import importlib.util"]):  # a set-up cell is written elsewhere
             yield f"cell {i} does nothing"
 
@@ -96,7 +98,9 @@ def pictures_without_words(notebook, stem):
         for output in filter(is_picture, cell.outputs):
             mystnb = cell.metadata.get("mystnb", {})
             image, figure = mystnb.get("image", {}), mystnb.get("figure", {})
-            widget = output.metadata.get("image/png", {}).get("alt")  # a widget's picture brings its own words
+            widget = output.metadata.get("image/png", {}).get(
+                "alt"
+            )  # a widget's picture brings its own words
             if len(str(widget or image.get("alt", "")).split()) < 5:
                 yield f"cell {i} shows a picture without alt text of five words or more (mystnb.image.alt)"
             if widget is None and not (figure.get("caption") and figure.get("name")):
@@ -272,7 +276,9 @@ def good_chapter():
         cells.append(new_code_cell(f"print({i})", outputs=[said]))
     cells += [new_code_cell("draw()", outputs=[picture], metadata={"mystnb": mystnb})]
     words = {"image/png": {"alt": "Two pictures and what is painted"}}
-    cells += [new_code_cell("widget", outputs=[new_output("display_data", data=picture.data, metadata=words)])]
+    cells += [
+        new_code_cell("widget", outputs=[new_output("display_data", data=picture.data, metadata=words)])
+    ]
     cells += [new_markdown_cell(EXERCISE_TEXT.format(label=f"ex-{word}")) for word in ("one", "two", "three")]
     notebook = notebooks.put_setup(new_notebook(cells=cells), notebooks.repository())
     for _, cell in code_cells(notebook):

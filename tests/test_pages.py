@@ -1,5 +1,6 @@
 """Every page of the built book in a real browser, from a web server and from a folder."""
 
+import gzip
 import json
 import re
 
@@ -63,6 +64,17 @@ def test_page_from_a_folder(name, open_page, book):
     check(open_page((book / name).as_uri()))
 
 
+@pytest.mark.parametrize("name", with_widgets())
+def test_a_first_visit_loads_at_most_3_megabytes(name, open_page, site, book):
+    page = open_page(f"{site}/{name}")
+    page.evaluate(BROKEN)  # pictures further down are loaded late
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    files = {url.split("?")[0] for url in [*loaded, page.url] if url.startswith(site)}
+    sizes = {url: len(gzip.compress((book / url.removeprefix(f"{site}/")).read_bytes(), 6)) for url in files}
+    assert any(url.endswith(".js") for url in files) and any(url.endswith(".png") for url in files)
+    assert sum(sizes.values()) < 3_000_000
+
+
 @pytest.mark.parametrize("from_folder", [False, True])
 def test_search_finds_a_word(from_folder, open_page, site, book):
     page = open_page(f"{(book.as_uri() if from_folder else site)}/search.html?q=prototype")
@@ -106,6 +118,24 @@ def wrong_path(state):
         for buffer in model.get("buffers", []):
             buffer["path"] = ["__proto__", "polluted"]
     return json.dumps(state)
+
+
+def test_a_widget_that_cannot_be_drawn_leaves_its_picture(open_page, site, book):
+    """Its module runs, finds the scene malformed and says so; the still picture stays beside the sentence."""
+    name = "index.html"
+    text = (book / name).read_text("utf-8")
+    old = re.search(rf'<script type="{re.escape(STATE)}">(.*?)</script>', text, re.DOTALL)[1]
+    state = json.loads(old)
+    scenes = [model["state"]["scene"] for model in state["state"].values() if "scene" in model["state"]]
+    for scene in scenes:
+        scene["ways"] = -1
+    body = text.replace(old, json.dumps(state).replace("<", "\\u003c"))
+    page = open_page(
+        f"{site}/{name}", prepare=lambda p: p.route(f"{site}/{name}", lambda r: r.fulfill(body=body))
+    )
+    assert len(scenes) == page.locator("img.widget-still:visible").count() > 0
+    assert "The number of ways" in page.locator(".panet-alarm").first.text_content()
+    assert page.troubles == []
 
 
 @pytest.mark.parametrize("spoil", [truncated, without_models, wrong_base64, wrong_path])

@@ -29,8 +29,12 @@ def test_equals_the_literal_reading(normalised):
     for b in range(2):
         for way in range(3):
             images = [(w, k) for w in range(2) for k in range(3) if way in (0, w + 1)]
-            own = torch.stack([mean_under(support[b, w, k], labels[b, w, k] == way) for w, k in images]).mean(0)
-            other = torch.stack([mean_under(query[b, q], query_labels[b, q] == way) for q in range(2)]).mean(0)
+            own = torch.stack([mean_under(support[b, w, k], labels[b, w, k] == way) for w, k in images]).mean(
+                0
+            )
+            other = torch.stack([mean_under(query[b, q], query_labels[b, q] == way) for q in range(2)]).mean(
+                0
+            )
             if normalised:
                 own, other = own / own.norm(), other / other.norm()
             assert torch.allclose(found[b, way], (own - other).norm(), rtol=1e-3), (b, way)

@@ -103,7 +103,8 @@ def fork(tmp_path):
     """A copy of the book's settings with another address, and two small chapters with the old one."""
     book = tmp_path / "book"
     shutil.copytree(ROOT / "book" / "_assets", book / "_assets")
-    shutil.copy(ROOT / "book" / "references.bib", book)
+    for name in ("references.bib", "offline.py", "notebooks.py"):
+        shutil.copy(ROOT / "book" / name, book)
     (book / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n- file: 01_one\n")
     for stem in ("index", "01_one"):
         cells = [new_markdown_cell(f"# {stem}"), new_code_cell("1 + 1")]

@@ -6,23 +6,16 @@ import re
 import numpy as np
 import pytest
 import torch
-from mounting import page_of
+from mounting import MODEL, line, on_page, page_of
 from traitlets import TraitError
 
 from panet_lite import EpisodeSampler, pretrained
-from panet_lite.datasets import Tabletop
 from panet_lite.evaluation import score_episode
 from panet_lite.widgets.browser import CARRIED, KEYS, EpisodeBrowser
 
 START = {"fold": 0, "class": "mug", "ways": 1, "shots": 1, "seed": 0}
 OTHER = {"fold": 1, "class": "donut", "ways": 2, "shots": 1, "seed": 1}
 UNCARRIED = {"fold": 2, "class": "fir tree", "ways": 3, "shots": 2, "seed": 17}
-MODEL = "document.querySelector('.widget-host').model"
-
-
-@pytest.fixture(scope="module")
-def val():
-    return Tabletop("val")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +24,8 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def made(val, models):
-    return EpisodeBrowser(val, models)
+def made(data, models):
+    return EpisodeBrowser(data, models)
 
 
 @pytest.fixture
@@ -42,30 +35,8 @@ def widget(made):
 
 
 @pytest.fixture
-def shown(widget, open_page, tmp_path):
-    def show(widget=widget, **options):
-        path = tmp_path / "page.html"
-        path.write_text(page_of(widget), encoding="utf-8")
-        return open_page(path.as_uri(), **options)
-
-    return show
-
-
-def on_page(page, name):
-    """A trait as the page has it; arrays as numpy arrays."""
-    value = page.evaluate(f"""() => {{
-        const value = {MODEL}.get("{name}");
-        return value?.data ? {{ shape: value.shape, bytes: [...new Uint8Array(value.data.buffer)] }} : value;
-    }}""")
-    return np.array(value["bytes"], np.uint8).reshape(value["shape"]) if "bytes" in value else value
-
-
-def line(page, text):
-    """The sentence under the pictures, once it speaks of `text`."""
-    page.wait_for_function(
-        "text => document.querySelector('.panet-line').textContent.includes(text)", arg=text
-    )
-    return page.inner_text(".panet-line")
+def shown(widget, shown):
+    return lambda widget=widget, **options: shown(widget, **options)
 
 
 def expected(widget):
@@ -99,12 +70,12 @@ def same_on_page(page, widget, selection):
 
 
 @pytest.mark.parametrize("selection", [START, OTHER, UNCARRIED])
-def test_the_episode_is_the_samplers_and_the_prediction_the_models(widget, val, models, selection):
+def test_the_episode_is_the_samplers_and_the_prediction_the_models(widget, data, models, selection):
     widget.selection = dict(selection)
     sampler = EpisodeSampler(
-        val, val.fold(selection["fold"]), selection["ways"], selection["shots"], seed=selection["seed"]
+        data, data.fold(selection["fold"]), selection["ways"], selection["shots"], seed=selection["seed"]
     )
-    (label,) = val.labels_of([selection["class"]])
+    (label,) = data.labels_of([selection["class"]])
     episode = next(e for i in range(1000) if (e := sampler.episode(i)).classes[0, 0] == label)
     assert torch.equal(widget.episode.query_images, episode.query_images)
     assert torch.equal(widget.episode.support_labels, episode.support_labels)
@@ -118,10 +89,10 @@ def test_the_episode_is_the_samplers_and_the_prediction_the_models(widget, val, 
     np.testing.assert_allclose(np.nan_to_num(widget.iou), hits[1:] / np.maximum(union[1:], 1), atol=1e-3)
 
 
-def test_what_the_page_carries(widget, val):
+def test_what_the_page_carries(widget, data):
     carried = [tuple(e[k] for k in KEYS) for e in widget.deck["episodes"]]
     assert len(set(carried)) == len(carried) == 20 * sum(seeds for *_, seeds in CARRIED)
-    assert {e["class"] for e in widget.deck["episodes"]} == set(val.classes)
+    assert {e["class"] for e in widget.deck["episodes"]} == set(data.classes)
     assert len(gzip.compress(page_of(widget).encode())) < 1.3e6
     assert len(widget.deck["images"]) == len(set(widget.deck["numbers"]))
 
@@ -170,16 +141,16 @@ def test_a_prediction_that_is_none_is_refused(widget, prediction):
         widget.prediction = prediction
 
 
-def test_before_there_is_a_model(val):
-    widget = EpisodeBrowser(val, carried=((1, 1, 1),))
+def test_before_there_is_a_model(data):
+    widget = EpisodeBrowser(data, carried=((1, 1, 1),))
     assert widget.prediction is None and widget.iou == [] and "predictions" not in widget.deck
     assert "mug" in widget.alt() and "prediction" not in widget.alt()
     assert len(widget.figure().axes) == 3
 
 
-def test_too_few_images(val):
+def test_too_few_images(data):
     with pytest.raises(ValueError, match="too few images"):
-        EpisodeBrowser(val, carried=((9, 1, 1),))
+        EpisodeBrowser(data, carried=((9, 1, 1),))
 
 
 def test_too_few_images_of_one_class(tiny):

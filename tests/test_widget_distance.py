@@ -9,27 +9,14 @@ import re
 import numpy as np
 import pytest
 import torch
-from mounting import page_of
+from mounting import MODEL, on_page, page_of
 from PIL import Image
 from traitlets import TraitError
 
-from panet_lite import EpisodeSampler, pretrained
-from panet_lite.datasets import Tabletop
+from panet_lite import EpisodeSampler
 from panet_lite.matching import segmentation_loss
 from panet_lite.widgets.distance import DistanceAndTemperature
 from panet_lite.widgets.scenes import packed, segment
-
-MODEL = "document.querySelector('.widget-host').model"
-
-
-@pytest.fixture(scope="module")
-def data():
-    return Tabletop("val")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return pretrained(0)
 
 
 @pytest.fixture
@@ -37,30 +24,12 @@ def widget(data, model):
     return DistanceAndTemperature(EpisodeSampler(data, data.fold(0), seed=4).episode(31), model, ["mug"])
 
 
-@pytest.fixture
-def shown(open_page, tmp_path):
-    def show(widget, **options):
-        path = tmp_path / "page.html"
-        path.write_text(page_of(widget), encoding="utf-8")
-        return open_page(path.as_uri(), **options)
-
-    return show
-
-
-def prediction_on(page):
-    value = page.evaluate(f"""() => {{
-        const {{ shape, data }} = {MODEL}.get("prediction");
-        return {{ shape, bytes: [...new Uint8Array(data.buffer)] }};
-    }}""")
-    return np.array(value["bytes"], np.uint8).reshape(value["shape"])
-
-
 def agrees(page, widget, alpha, distance):
     """The page's traits, label map and numbers are Python's for this alpha and distance."""
     page.wait_for_function(f"Math.abs({MODEL}.get('alpha') - {alpha}) < 1e-9")
     assert page.evaluate(f"{MODEL}.get('distance')") == distance
     widget.alpha, widget.distance = alpha, distance
-    ours, theirs = widget.prediction, prediction_on(page)
+    ours, theirs = widget.prediction, on_page(page, "prediction")
     assert ours.shape == theirs.shape and (ours != theirs).mean() < 1e-4  # ties may fall either way
     said = f"{'Cosine' if distance == 'cosine' else 'Squared Euclidean'}, alpha {alpha:g}:"
     page.wait_for_function(

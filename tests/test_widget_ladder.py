@@ -5,37 +5,25 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from mounting import page_of
+from mounting import MODEL, line, on_page, page_of
 from traitlets import TraitError
 
-from panet_lite import EpisodeSampler, pretrained
+from panet_lite import EpisodeSampler
 from panet_lite.annotations import KINDS, annotate
-from panet_lite.datasets import VOID, Tabletop
+from panet_lite.datasets import VOID
 from panet_lite.widgets.ladder import RUNGS, AnnotationLadder
 from panet_lite.widgets.scenes import class_iou, packed, segment
 
-MODEL = "document.querySelector('.widget-host').model"
+
+@pytest.fixture(scope="module")
+def episode(data):
+    return EpisodeSampler(data, data.fold(0), seed=0).episode(1)
 
 
 @pytest.fixture(scope="module")
-def val():
-    return Tabletop("val")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return pretrained(0)
-
-
-@pytest.fixture(scope="module")
-def episode(val):
-    return EpisodeSampler(val, val.fold(0), seed=0).episode(1)
-
-
-@pytest.fixture(scope="module")
-def large(val):
+def large(data):
     """Two ways, two shots, two queries, two tasks."""
-    return EpisodeSampler(val, val.fold(0), ways=2, shots=2, queries=2, seed=0).batch([0, 1])
+    return EpisodeSampler(data, data.fold(0), ways=2, shots=2, queries=2, seed=0).batch([0, 1])
 
 
 @pytest.fixture
@@ -44,31 +32,8 @@ def widget(episode, model):
 
 
 @pytest.fixture
-def shown(widget, open_page, tmp_path):
-    def show(widget=widget, **options):
-        path = tmp_path / "page.html"
-        path.write_text(page_of(widget), encoding="utf-8")
-        return open_page(path.as_uri(), **options)
-
-    return show
-
-
-def on_page(page, name):
-    value = page.evaluate(
-        f"""() => {{
-        const value = {MODEL}.get("{name}");
-        return {{ shape: value.shape, bytes: [...new Uint8Array(value.data.buffer)] }};
-    }}"""
-    )
-    return np.array(value["bytes"], np.uint8).reshape(value["shape"])
-
-
-def line(page, text):
-    """The sentence under the pictures, once it speaks of `text`."""
-    page.wait_for_function(
-        "text => document.querySelector('.panet-line').textContent.includes(text)", arg=text
-    )
-    return page.inner_text(".panet-line")
+def shown(widget, shown):
+    return lambda widget=widget, **options: shown(widget, **options)
 
 
 def expected(widget, label_map):

@@ -7,23 +7,12 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from mounting import page_of
 
-from panet_lite import EpisodeSampler, pretrained
+from panet_lite import EpisodeSampler
 from panet_lite.annotations import annotate
-from panet_lite.datasets import VOID, Tabletop
+from panet_lite.datasets import VOID
 from panet_lite.widgets import PaintAndSegment
 from panet_lite.widgets.scenes import packed, segment
-
-
-@pytest.fixture(scope="module")
-def data():
-    return Tabletop("val")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return pretrained(0)
 
 
 @pytest.fixture(scope="module")
@@ -139,17 +128,6 @@ STATE = """(element) => {
 }"""
 
 
-@pytest.fixture
-def opened(open_page, tmp_path):
-    """`opened(widget, **options)`: a page with the widget alone."""
-
-    def open(widget, **options):
-        (tmp_path / "page.html").write_text(page_of(widget), encoding="utf-8")
-        return open_page((tmp_path / "page.html").as_uri(), **options)
-
-    return open
-
-
 def read(page, widget):
     """The page's label maps and prediction as arrays; all changes have come to rest."""
     state = page.evaluate(STATE, None)
@@ -173,8 +151,8 @@ def canvas(page, number=0):
     return view, view.bounding_box()
 
 
-def test_mouse(opened, widget):
-    page = opened(widget)
+def test_mouse(shown, widget):
+    page = shown(widget)
     page.get_by_role("button", name="Clear").click()
     assert (check(page, widget) == VOID).all()
     assert "Nothing is marked as cup" in read(page, widget)["line"]
@@ -201,8 +179,8 @@ def test_mouse(opened, widget):
         assert np.array_equal(check(page, widget).ravel(), start)
 
 
-def test_touch(opened, widget):
-    page = opened(widget, has_touch=True, viewport={"width": 360, "height": 740})
+def test_touch(shown, widget):
+    page = shown(widget, has_touch=True, viewport={"width": 360, "height": 740})
     page.get_by_role("button", name="Clear").tap()
     view, box = canvas(page)
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
@@ -211,8 +189,8 @@ def test_touch(opened, widget):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing juts out of a phone
 
 
-def test_keyboard_alone(opened, widget):
-    page = opened(widget)
+def test_keyboard_alone(shown, widget):
+    page = shown(widget)
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "Clear":
@@ -244,18 +222,18 @@ def test_keyboard_alone(opened, widget):
     assert check(page, widget)[0, 96, 76] == VOID
 
 
-def test_supports_are_switched_in_the_page(opened, three, model):
+def test_supports_are_switched_in_the_page(shown, three, model):
     widget = PaintAndSegment(three, model, ["cup"], start="scribble")
-    page = opened(widget)
+    page = shown(widget)
     page.get_by_role("button", name="Support 2 counts").click()
     assert read(page, widget)["active"] == [True, False, True]
     check(page, widget, [True, False, True])
     assert (read(page, widget)["prediction"] != expected(widget, widget.label_map)).any()
 
 
-def test_python_s_changes_arrive(opened, widget):
+def test_python_s_changes_arrive(shown, widget):
     """What the kernel would send: a label map, and then a prediction of its own."""
-    page = opened(widget)
+    page = shown(widget)
     put = """([name, bytes, shape]) => document.querySelector(".widget-host").model.set(name,
       { dtype: "uint8", shape, data: new DataView(Uint8Array.from(bytes).buffer) })"""
     labels = np.full_like(widget.label_map, VOID)
@@ -293,11 +271,11 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_malformed_state_gives_a_sentence(opened, widget, name):
+def test_a_malformed_state_gives_a_sentence(shown, widget, name):
     change, key, sentence = SPOILT[name]
     widget.alt = lambda: "spoilt"
     widget.set_trait("scene", spoilt(widget.scene, **{key: change}))
-    page = opened(widget)
+    page = shown(widget)
     alarm = page.locator(".panet-alarm")
     assert (
         alarm.is_visible() and "cannot be drawn" in alarm.text_content() and sentence in alarm.text_content()
@@ -305,8 +283,8 @@ def test_a_malformed_state_gives_a_sentence(opened, widget, name):
     assert page.troubles == []
 
 
-def test_a_spoilt_change_leaves_the_widget_alive(opened, widget):
-    page = opened(widget)
+def test_a_spoilt_change_leaves_the_widget_alive(shown, widget):
+    page = shown(widget)
     page.evaluate(
         "document.querySelector('.widget-host').model.set('label_map', {dtype: 'uint8', shape: [1], data: 5})"
     )
@@ -316,7 +294,7 @@ def test_a_spoilt_change_leaves_the_widget_alive(opened, widget):
     assert page.locator(".panet-alarm").is_hidden()
 
 
-def test_names_are_text(opened, episode, model):
-    page = opened(PaintAndSegment(episode, model, ["<img src=x onerror=alert(1)>"]))
+def test_names_are_text(shown, episode, model):
+    page = shown(PaintAndSegment(episode, model, ["<img src=x onerror=alert(1)>"]))
     assert page.locator(".panet img").count() == 0 and page.troubles == []
     assert "<img src=x" in page.locator(".panet figcaption").first.text_content()

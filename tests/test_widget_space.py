@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path
-from mounting import page_of
+from mounting import MODEL, on_page, page_of
 from torch.nn.functional import normalize
 from traitlets import TraitError
 
@@ -16,7 +16,6 @@ from panet_lite.datasets import VOID, Tabletop
 from panet_lite.widgets.scenes import class_iou, packed
 from panet_lite.widgets.space import EmbeddingSpace, cell_labels, embedded, principal_axes, turn_onto
 
-MODEL = "document.querySelector('.widget-host').model"
 SIDE = np.array([760, 620])  # of the cloud's canvas, as in cloud.js
 CLOUD = "canvas[aria-label*=points]"
 QUERY = "canvas[aria-label^=Query]"
@@ -48,22 +47,9 @@ def widget(made):
 
 
 @pytest.fixture
-def shown(widget, open_page, tmp_path):
-    def show(**options):
-        path = tmp_path / "page.html"
-        path.write_text(page_of(widget), encoding="utf-8")
-        options = {"viewport": {"width": 900, "height": 1400}, "reduced_motion": "reduce"} | options
-        return open_page(path.as_uri(), **options)
-
-    return show
-
-
-def selection_of(page):
-    value = page.evaluate(f"""() => {{
-        const {{ shape, data }} = {MODEL}.get("selection");
-        return {{ shape, bytes: [...new Uint8Array(data.buffer, data.byteOffset, data.byteLength)] }};
-    }}""")
-    return np.array(value["bytes"], np.uint8).reshape(value["shape"])
+def shown(widget, shown):
+    options = {"viewport": {"width": 900, "height": 1400}, "reduced_motion": "reduce"}
+    return lambda **more: shown(widget, **options | more)
 
 
 def selected(page, count):
@@ -72,7 +58,7 @@ def selected(page, count):
     page.wait_for_function(
         "text => document.querySelector('.panet-line').textContent.startsWith(text)", arg=text
     )
-    return selection_of(page)
+    return on_page(page, "selection")
 
 
 def row(page, name):
@@ -302,7 +288,7 @@ def test_a_line_round_points_selects_them(widget, shown):
     inside = [Path(corners).contains_points(spots, radius=r) for r in (-3, 3)]
     smallest, largest = np.sort([part.sum() for part in inside])
     page.wait_for_function("document.querySelector('.panet-line').textContent.includes('cells selected')")
-    found = selection_of(page).astype(bool).ravel()
+    found = on_page(page, "selection").astype(bool).ravel()
     sure = inside[0] == inside[1]
     assert 20 < smallest <= found.sum() <= largest < spots.shape[0] / 2
     assert np.array_equal(found[sure], inside[0][sure])
@@ -332,7 +318,7 @@ def test_dragging_turns_and_the_wheel_zooms(shown):
     assert pixels(page) != turned
     page.get_by_role("button", name="First view").click()
     assert pixels(page) == first
-    assert not selection_of(page).any()
+    assert not on_page(page, "selection").any()
 
 
 def test_fingers(widget, shown):
@@ -364,7 +350,7 @@ def test_fingers(widget, shown):
     page.wait_for_function("document.querySelector('.panet-line').textContent.includes('cells selected')")
     spots, _ = places(widget, "before")
     clearly = ((spots > [255, 205]) & (spots < [495, 445])).all(1)
-    found = selection_of(page).astype(bool).ravel()
+    found = on_page(page, "selection").astype(bool).ravel()
     assert clearly.sum() > 20 and found[clearly].all() and found.sum() < 1.2 * clearly.sum()
     assert page.troubles == []
 

@@ -8,18 +8,17 @@ import re
 import numpy as np
 import pytest
 import torch
-from mounting import page_of
+from mounting import MODEL, on_page, page_of
 from PIL import Image
 from scipy.ndimage import maximum_filter
 from traitlets import TraitError
 
-from panet_lite import EpisodeSampler, pretrained
+from panet_lite import EpisodeSampler
 from panet_lite.alignment import alignment_loss
-from panet_lite.datasets import VOID, Tabletop
+from panet_lite.datasets import VOID
 from panet_lite.widgets.scenes import features_of, packed, segment
 from panet_lite.widgets.steps import AlignmentSteps
 
-MODEL = "document.querySelector('.widget-host').model"
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SPOILT = {
     "Shifted": lambda m: np.roll(m, (16, 16), (1, 2)),
@@ -36,16 +35,6 @@ def square(masks, radius=16):
     return maximum_filter(masks.astype(np.uint8), size, mode="constant").astype(bool)
 
 
-@pytest.fixture(scope="module")
-def data():
-    return Tabletop("val")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return pretrained(0)
-
-
 @pytest.fixture
 def make(data, model):
     """`make(ways, shots)`; of six episodes the one that is segmented best, where spoiling shows."""
@@ -58,24 +47,6 @@ def make(data, model):
         return max(made, key=lambda w: np.nan_to_num(w.numbers()[0]).min())
 
     return make
-
-
-@pytest.fixture
-def shown(open_page, tmp_path):
-    def show(widget, **options):
-        path = tmp_path / "page.html"
-        path.write_text(page_of(widget), encoding="utf-8")
-        return open_page(path.as_uri(), **options)
-
-    return show
-
-
-def on_page(page, name):
-    value = page.evaluate(f"""() => {{
-        const {{ shape, data }} = {MODEL}.get("{name}");
-        return {{ shape, bytes: [...new Uint8Array(data.buffer)] }};
-    }}""")
-    return np.array(value["bytes"], np.uint8).reshape(value["shape"])
 
 
 def table(page):

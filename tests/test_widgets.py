@@ -14,7 +14,7 @@ from mounting import plain
 
 from panet_lite import EpisodeSampler, PANet, pretrained
 from panet_lite.alignment import query_prototypes
-from panet_lite.datasets import VOID, Tabletop
+from panet_lite.datasets import VOID
 from panet_lite.evaluation import confusion, divide, true_false
 from panet_lite.figures import COLOURS
 from panet_lite.matching import ALPHA, match
@@ -33,16 +33,6 @@ from panet_lite.widgets.scenes import (
 
 KINDS = ("dense", "scribble", "box", "point")
 SHAPES = ((1, 1), (1, 3), (2, 1), (2, 2))
-
-
-@pytest.fixture(scope="module")
-def data():
-    return Tabletop("val")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return pretrained(0)
 
 
 @pytest.fixture(scope="module")

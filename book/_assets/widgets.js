@@ -26,7 +26,7 @@
       const last = path[path.length - 1];
       const steps = path.slice(0, -1);
       const place = steps.reduce((at, key) => (Object.hasOwn(at, key) ? at[key] : undefined), state);
-      if (typeof place !== "object" || last === "__proto__") throw new Error("its data belong nowhere.");
+      if (typeof place !== "object") throw new Error("its data belong nowhere.");
       place[last] = fromBase64(data);
     }
     return state;
@@ -132,7 +132,7 @@
       script.after(host);
       await widget.render({ model, el: host });
       const picture = script.previousElementSibling;
-      if (picture?.matches(".widget-still")) picture.hidden = true;
+      if (picture?.matches(".widget-still")) picture.hidden = !host.querySelector("[data-failed]");
       host.dataset.ready = "";
     } catch (error) {
       host.setAttribute("role", "alert");

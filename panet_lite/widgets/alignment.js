@@ -123,13 +123,7 @@ class Walk {
   }
 
   readMaps() {
-    const { H, W, supports, pixels, ways } = this.scene;
-    const all = checkLabels(
-      unpack(this.model.get("label_map"), "uint8", [supports, H, W], "label_map"),
-      ways,
-      "label_map",
-    );
-    this.setMaps(this.annotated.map((_, n) => all.slice(n * pixels, (n + 1) * pixels)));
+    this.setMaps(unpackMaps(this.model.get("label_map"), this.scene.supports, this.scene, "label_map"));
     this.spoil = this.maps.every((map, n) => map.every((label, i) => label === this.annotated[n][i]))
       ? "none"
       : "";
@@ -169,12 +163,9 @@ class Walk {
   }
 
   send() {
-    const { H, W, supports, pixels } = this.scene;
-    const all = new Uint8Array(supports * pixels);
-    this.maps.forEach((map, n) => all.set(map, n * pixels));
     this.sending = true;
-    this.model.set("label_map", pack(all, [supports, H, W]));
-    this.model.set("prediction", pack(this.now.there.labels, [1, H, W]));
+    this.model.set("label_map", packMaps(this.maps, this.scene));
+    this.model.set("prediction", packMaps([this.now.there.labels], this.scene));
     this.model.set("step", this.step);
     this.sending = false;
     this.model.save_changes();

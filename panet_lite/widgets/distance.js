@@ -68,8 +68,9 @@ async function build(model, body, { say, guard, on, root }) {
       "Share of object pixels (hatched) and background pixels (grey); the thick line is the probability.";
     lossPlot.caption.textContent = `Loss ${short(result.loss)} at alpha ${short(alpha)} (disc). Lowest at ${short(fixed.best)} (triangle).`;
     usual.textContent = `Alpha ${ALPHA[distance]} (${USUAL[distance]})`;
+    say(matching.sentence());
   });
-  const settle = guard(() => (matching.compute(), redraw(), matching.send(), say(matching.sentence())));
+  const settle = guard(() => (matching.compute(), redraw(), matching.send()));
   const turn = (alpha) => ((matching.alpha = alpha), (knob.value = nearest(alpha)), settle());
   const format = (i) => short(i === nearest(matching.alpha) ? matching.alpha : ALPHAS[i]);
   const knob = slider(

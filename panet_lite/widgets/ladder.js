@@ -13,9 +13,7 @@ class Ladder {
   }
 
   split(trait, count) {
-    const { H, W, ways, pixels } = this.scene;
-    const all = checkLabels(unpack(this.model.get(trait), "uint8", [count, H, W], trait), ways, trait);
-    return Array.from({ length: count }, (_, n) => all.slice(n * pixels, (n + 1) * pixels));
+    return unpackMaps(this.model.get(trait), count, this.scene, trait);
   }
 
   readMaps() {
@@ -62,13 +60,10 @@ class Ladder {
 
   // To Python, where there is one.
   send() {
-    const { H, W, supports, pixels } = this.scene;
-    const all = new Uint8Array(supports * pixels);
-    this.rungs.yours.maps.forEach((map, n) => all.set(map, n * pixels));
     this.sending = true; // our own changes need not be read again
-    this.model.set("label_map", pack(all, [supports, H, W]));
+    this.model.set("label_map", packMaps(this.rungs.yours.maps, this.scene));
     this.model.set("selection", this.selection);
-    this.model.set("prediction", pack(this.rungs[this.selection].result.labels, [1, H, W]));
+    this.model.set("prediction", packMaps([this.rungs[this.selection].result.labels], this.scene));
     this.sending = false;
     this.model.save_changes();
   }
@@ -92,8 +87,6 @@ class Ladder {
   }
 }
 
-const sparse = (map) => map.reduce((said, label) => said + (label !== VOID), 0) < map.length / 5;
-
 // Marks of a few pixels, three times as wide: a thumbnail would lose them.
 function widened(map, { W }) {
   if (!sparse(map)) return map;
@@ -105,23 +98,6 @@ function widened(map, { W }) {
     }
   });
   return wide;
-}
-
-// Strokes have an edge, solid around the object, dashed on the background.
-function supportLayer(layer, map, way) {
-  layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff");
-  return sparse(map) ? layer.outline(map, 0, "#ffffff", true) : layer;
-}
-
-function queryLayer(layer, scene, { labels, probabilities }, truth) {
-  layer.clear();
-  if (probabilities) layer.probabilities(probabilities, labels);
-  else layer.labels(labels);
-  scene.names.forEach((_, i) => {
-    layer.outline(labels, i + 1, "#ffffff", i % 2 === 1);
-    if (truth) layer.outline(truth, i + 1, "#000000").outline(truth, i + 1, "#ffe14d", true);
-  });
-  return layer;
 }
 
 // A rung as a button: its first support, the query's prediction, the IoU.
@@ -211,7 +187,7 @@ async function build(model, body, { say, guard, on, root }) {
   const yours = given.map((_, n) => supportView(ladder, n, bitmaps, layer, { tools, redraw, settle, guard }));
   const query = picture(scene, "Query: what PANet takes for it", "Query with the prediction");
   body.append(
-    element("div", { class: "panet-grid", style: "--least: 7.5rem; --most: 1fr", role: "group", "aria-label": "Rungs" }, ...Object.values(rungs)),
+    element("div", { class: "panet-grid", style: "--least: 6.5rem; --most: 1fr", role: "group", "aria-label": "Rungs" }, ...Object.values(rungs)),
     tools,
     element("div", { class: "panet-row" }, copy, show),
     element("div", { class: "panet-stage" }, ...given, ...yours, query),

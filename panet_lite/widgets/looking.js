@@ -41,7 +41,6 @@ function openSpaces(value, scene) {
 
 // Over all queries, averaged over the ways; NaN where no way occurs.
 function meanIou(labels, scene) {
-  const joined = (maps) => Uint8Array.from({ length: maps.length * scene.pixels }, (_, i) => maps[Math.floor(i / scene.pixels)][i % scene.pixels]);
   const [ours, truth] = [joined(labels), joined(scene.truth)];
   const known = scene.names.map((_, i) => intersectionOverUnion(ours, truth, i + 1)).filter((iou) => iou !== null);
   return known.reduce((a, b) => a + b, 0) / known.length;

@@ -59,6 +59,7 @@ async function mount({ model, el }, title, build) {
     for (const event of ["pointerdown", "keydown"]) root.addEventListener(event, goOn, true);
   } catch (error) {
     body.replaceChildren();
+    root.dataset.failed = ""; // a page that has the still picture goes on showing it
     tell(`This widget cannot be drawn: ${error.message}`);
   }
   return () => {

@@ -13,9 +13,7 @@ class Painting {
   }
 
   split(trait, count) {
-    const { H, W, ways, pixels } = this.scene;
-    const all = checkLabels(unpack(this.model.get(trait), "uint8", [count, H, W], trait), ways, trait);
-    return Array.from({ length: count }, (_, n) => all.slice(n * pixels, (n + 1) * pixels));
+    return unpackMaps(this.model.get(trait), count, this.scene, trait);
   }
 
   readMaps() {
@@ -55,15 +53,9 @@ class Painting {
 
   // To Python, where there is one.
   send() {
-    const { H, W, supports, queries, pixels } = this.scene;
-    const joined = (arrays) => {
-      const all = new Uint8Array(arrays.length * pixels);
-      arrays.forEach((array, n) => all.set(array, n * pixels));
-      return all;
-    };
     this.sending = true; // our own changes need not be read again
-    this.model.set("label_map", pack(joined(this.maps), [supports, H, W]));
-    this.model.set("prediction", pack(joined(this.results.map((r) => r.labels)), [queries, H, W]));
+    this.model.set("label_map", packMaps(this.maps, this.scene));
+    this.model.set("prediction", packMaps(this.results.map((r) => r.labels), this.scene));
     this.model.set("active", [...this.active]);
     this.sending = false;
     this.model.save_changes();
@@ -100,7 +92,7 @@ function supportViews(painting, bitmaps, tools, { redraw, settle, guard }) {
       const map = painting.maps[n];
       counts.pressed = painting.active[n % scene.shots];
       view.classList.toggle("panet-off", !counts.pressed);
-      view.draw(bitmaps[n], layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff"));
+      view.draw(bitmaps[n], supportLayer(layer, map, way));
       ring();
     };
     return view;
@@ -113,15 +105,8 @@ function queryViews(painting, bitmaps, look) {
   return scene.truth.map((truth, q) => {
     const view = picture(scene, "", `Query ${q + 1} with the prediction`);
     view.repaint = () => {
-      const labels = painting.labels(q);
-      layer.clear();
-      if (painting.shown) layer.labels(labels);
-      else layer.probabilities(painting.results[q].probabilities, labels);
-      scene.names.forEach((_, i) => {
-        layer.outline(labels, i + 1, "#ffffff");
-        if (look.truth) layer.outline(truth, i + 1, "#000000").outline(truth, i + 1, "#ffe14d", true);
-      });
-      view.draw(bitmaps[scene.supports + q], layer);
+      const answer = painting.shown ? { labels: painting.labels(q) } : painting.results[q];
+      view.draw(bitmaps[scene.supports + q], queryLayer(layer, scene, answer, look.truth && truth));
       view.caption.textContent = `Query${scene.queries > 1 ? ` ${q + 1}` : ""}: what PANet takes for it`;
     };
     return view;
@@ -143,8 +128,8 @@ async function build(model, body, { say, guard, on, root }) {
     undo: guard(() => painting.history.length && renew(painting.history.pop())),
     clear: guard(() => (painting.remember(), renew(painting.maps.map((map) => map.map(() => VOID))))),
   });
-  const starts = Object.keys(scene.starts).map((kind) =>
-    button(STARTS[kind] ?? kind, guard(() => (painting.remember(), renew(scene.starts[kind].map((map) => map.slice()))))));
+  const starts = Object.keys(STARTS).filter((kind) => kind in scene.starts).map((kind) =>
+    button(STARTS[kind], guard(() => (painting.remember(), renew(scene.starts[kind].map((map) => map.slice()))))));
   const show = toggle("Show the truth", false, (on) => ((look.truth = on), redraw()));
   const supports = supportViews(painting, bitmaps, tools, { redraw, settle, guard });
   const views = [...supports, ...queryViews(painting, bitmaps, look)];

@@ -96,6 +96,26 @@ class Layer {
   }
 }
 
+const sparse = (map) => map.reduce((said, label) => said + (label !== VOID), 0) < map.length / 5;
+
+// Strokes have an edge, solid around the object, dashed on the background.
+function supportLayer(layer, map, way) {
+  layer.clear().labels(map, 0.5, 0.45).outline(map, way, "#ffffff");
+  return sparse(map) ? layer.outline(map, 0, "#ffffff", true) : layer;
+}
+
+// A prediction: sure pixels strong, outlined; under it, where `truth` is given, what is true, in dashes.
+function queryLayer(layer, scene, { labels, probabilities }, truth) {
+  layer.clear();
+  if (probabilities) layer.probabilities(probabilities, labels);
+  else layer.labels(labels);
+  scene.names.forEach((_, i) => {
+    layer.outline(labels, i + 1, "#ffffff", i % 2 === 1);
+    if (truth) layer.outline(truth, i + 1, "#000000").outline(truth, i + 1, "#ffe14d", true);
+  });
+  return layer;
+}
+
 // A figure with a canvas of the scene's size and a caption; `canvas`, `caption` and `draw(image, ...layers)`.
 function picture(scene, caption, label, attributes = {}) {
   const canvas = element("canvas", {

@@ -34,6 +34,22 @@ function whole(value, least, most, name) {
   return value;
 }
 
+// One label map (H, W) for each of `count` images, out of a packed array (count, H, W), and back.
+function unpackMaps(value, count, { H, W, ways }, name) {
+  const all = checkLabels(unpack(value, "uint8", [count, H, W], name), ways, name);
+  return Array.from({ length: count }, (_, n) => all.slice(n * H * W, (n + 1) * H * W));
+}
+
+function joined(maps) {
+  const all = new Uint8Array(maps.reduce((length, map) => length + map.length, 0));
+  maps.reduce((at, map) => (all.set(map, at), at + map.length), 0);
+  return all;
+}
+
+function packMaps(maps, { H, W }) {
+  return pack(joined(maps), [maps.length, H, W]);
+}
+
 // What Python's `scenes.pictures` made, checked and decoded.
 function openPictures(value) {
   if (!value || typeof value !== "object") throw new Error("The scene is missing.");
@@ -45,10 +61,7 @@ function openPictures(value) {
   if (!Array.isArray(value.images) || value.images.length !== supports + queries) {
     throw new Error(`The scene should have ${supports + queries} pictures, and has not.`);
   }
-  const maps = (packed, count, name) => {
-    const all = checkLabels(unpack(packed, "uint8", [count, H, W], name), ways, name);
-    return Array.from({ length: count }, (_, n) => all.slice(n * H * W, (n + 1) * H * W));
-  };
+  const maps = (packed, count, name) => unpackMaps(packed, count, { H, W, ways }, name);
   const starts = Object.entries(value.starts ?? {}).map(([kind, v]) => [kind, maps(v, supports, `The ${kind} label map`)]);
   return {
     ways, shots, queries, supports, H, W,

@@ -49,15 +49,8 @@ class Matching {
   }
 
   readMasks() {
-    const { H, W, supports, pixels, ways } = this.scene;
-    const all = checkLabels(
-      unpack(this.model.get("label_map"), "uint8", [supports, H, W], "label_map"),
-      ways,
-      "label_map",
-    );
-    const means = Array.from({ length: supports }, (_, n) =>
-      supportMeans(this.scene, n, all.slice(n * pixels, (n + 1) * pixels)),
-    );
+    const maps = unpackMaps(this.model.get("label_map"), this.scene.supports, this.scene, "label_map");
+    const means = maps.map((map, n) => supportMeans(this.scene, n, map));
     this.prototypes = supportPrototypes(this.scene, means);
     this.known = {};
   }
