@@ -171,6 +171,8 @@ def train(
     torchrun, R processes share steps of R times the episodes. Errors: ValueError where a loss is not finite.
     """
     (rank, ranks), batch = world(), recipe.episodes_per_step
+    if graph and ranks > 1:
+        raise ValueError("A CUDA graph holds the step of one process: leave --cuda-graph out under torchrun.")
     device = next(model.parameters()).device
     model.train().to(memory_format=layout(device))
     optimizer, take = sgd(model, recipe), GraphedStep(CUDAGraph(device)) if graph else sgd_step

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from panet_lite import PANet, machine
+from panet_lite import PANet, machine, training
 from panet_lite.backbones import VGG16
 from panet_lite.episodes import Episode
 from panet_lite.evaluation import evaluate
@@ -203,7 +203,6 @@ def test_a_graphed_step_is_the_same_step():
 
 def test_train_can_repeat_its_step_as_a_graph(tiny, monkeypatch):
     """The loop's rate, log and state are those of the plain steps."""
-    from panet_lite import training
 
     graph, found = Replayed(), []
     monkeypatch.setattr(training, "CUDAGraph", lambda device: graph)
@@ -220,6 +219,12 @@ def test_train_can_repeat_its_step_as_a_graph(tiny, monkeypatch):
 
 def test_a_graph_without_a_gpu_is_one_sentence(tiny):
     with pytest.raises(ValueError, match="no CUDA graphs on cpu: leave --cuda-graph out"):
+        train(model(), training_episodes(tiny("train"), 0), FLOAT32, graph=True)
+
+
+def test_a_graph_of_several_processes_is_one_sentence(tiny, monkeypatch):
+    monkeypatch.setattr(training, "world", lambda: (0, 2))
+    with pytest.raises(ValueError, match="leave --cuda-graph out under torchrun"):
         train(model(), training_episodes(tiny("train"), 0), FLOAT32, graph=True)
 
 
