@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import study
 import torch
 
 from panet_lite.__main__ import arguments
@@ -49,7 +50,7 @@ def commands(photos, monkeypatch):
         def wait(self):
             return 0
 
-    monkeypatch.setattr(photos, "subprocess", SimpleNamespace(Popen=Process))
+    monkeypatch.setattr(study, "subprocess", SimpleNamespace(Popen=Process))
     return found
 
 
@@ -109,7 +110,7 @@ def test_a_stopped_training_is_resumed_and_stops_the_measurement_with_a_sentence
         def wait(self):
             return 1
 
-    monkeypatch.setattr(photos, "subprocess", SimpleNamespace(Popen=Process))
+    monkeypatch.setattr(study, "subprocess", SimpleNamespace(Popen=Process))
     with pytest.raises(SystemExit, match="The same command goes on from here"):
         photos.train(64, 2, "par", 0, "imagenet")
     assert "--resume" in started[0]

@@ -14,12 +14,12 @@ import argparse
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from study import STOPPED, run
 
 from panet_lite import PANet
 from panet_lite.backbones import backbone
@@ -35,7 +35,6 @@ BACKBONE, ITERATIONS = "squeezenet1_1", 1500
 CLASSES = {1: ("cat", "chair", "cow"), 2: ("dog", "horse", "person")}  # the folds' classes with photos enough
 SHOTS, ANNOTATIONS, LAMBDA = (1, 5), ("dense", "scribble", "box"), {"without-par": 0.0, "par": 1.0}
 QUESTION = ("size", "fold", "variant", "seed", "annotation", "shots")
-STOPPED = "The measurement has stopped. The same command goes on from here."
 
 
 def run_folder(size: int, fold: int, variant: str, seed: int) -> Path:
@@ -53,7 +52,7 @@ def recipe(size: int, fold: int, variant: str, seed: int, weights: str) -> list[
 
 
 def train(size: int, fold: int, variant: str, seed: int, weights: str) -> None:
-    """One training as a process of its own, resumed where it stopped. Ctrl-C reaches it, and it saves."""
+    """One training as a process of its own, resumed where it stopped."""
     folder = run_folder(size, fold, variant, seed)
     log = json.loads((folder / "log.json").read_text())["log"] if (folder / "log.json").exists() else []
     if log and log[-1]["step"] == ITERATIONS and (folder / "checkpoint.safetensors").exists():
@@ -61,13 +60,7 @@ def train(size: int, fold: int, variant: str, seed: int, weights: str) -> None:
     resume = ["--resume"] if (folder / "state.safetensors").exists() else []
     command = [*recipe(size, fold, variant, seed, weights), "--out", os.path.relpath(folder, ROOT), *resume]
     print(folder.name, flush=True)
-    process = subprocess.Popen([sys.executable, "-m", "panet_lite", "train", *command], cwd=ROOT)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        code = process.wait() or 130
-    if code:
-        raise SystemExit(STOPPED)
+    run([sys.executable, "-m", "panet_lite", "train", *command])
 
 
 def models(size: int, fold: int, seed: int, weights: str) -> Iterator[tuple[dict, PANet]]:

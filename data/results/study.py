@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "study"
 RESULTS, CHECKPOINTS = DATA / "results", DATA / "checkpoints"
 FOLDS, SHOTS, LAMBDA = range(4), (1, 5), {"par": 1.0, "without-par": 0.0}
-STOPPED = "The study has stopped. The same command goes on from here."
+STOPPED = "The measurement has stopped. The same command goes on from here."
 FIRST = 20  # episodes of run 0 whose counts are written down, for a chapter to recompute
 
 
