@@ -1,9 +1,10 @@
 """How much faster than the paper taken literally, and than the authors' code? `make bench`.
 
 All see the same tensors and weights in one run, in turns; medians of wall and CPU seconds, how many times
-faster than the literal way (by CPU seconds on a CPU, which neighbours disturb less), and whether they agree. Peak memory is that of a process for each. Parts: pooling (Eq. 1-2, forward), head (all
-that follows the backbone, forward and backward), step (of training, with VGG-16), by ways and shots. The
-whole evaluation is evaluation.py's.
+faster than the literal way (by CPU seconds on a CPU, which neighbours disturb less), and whether they agree.
+Peak memory is that of a process for each. Parts: pooling (Eq. 1-2, forward), head (all that follows the
+backbone, forward and backward), step (of training, with VGG-16), by ways and shots. The whole evaluation is
+evaluation.py's.
 """
 
 import argparse

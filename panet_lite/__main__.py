@@ -1,10 +1,12 @@
 """Command line: python -m panet_lite train | evaluate | download; for several processes, torchrun -m ..."""
 
 import argparse
+import contextlib
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,11 +18,12 @@ from .episodes import PRESETS
 from .machine import PRECISIONS, device_named, processes
 
 
-def natural(text: str) -> int:
-    """A number from 1 on, for argparse."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+def number(text: str, kind: type = int, least: float = 1) -> float:
+    """A number from `least` on, for argparse."""
+    with contextlib.suppress(ValueError):
+        if (value := kind(text)) >= least:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__} from {least:g} on")
 
 
 def add_common(add: Callable) -> None:
@@ -30,29 +33,31 @@ def add_common(add: Callable) -> None:
     add("--fold", type=int, default=0, help="0..3; fold i is the paper's split-(i + 1)")
     add("--folds", help="coco: A (paper, default) or B; folder: how many folds to make of its classes")
     add("--classes", nargs="+", metavar="NAME", help="test only these of the fold; folder: these are fold 0")
-    add("--size", type=natural, help="side of the square input (default: tabletop its own, others 417)")
+    add("--size", type=number, help="side of the square input (default: tabletop its own, others 417)")
     add("--skip-broken", action="store_true", help="decode all images first, leave out what cannot be read")
     add("--decoded", type=Path, metavar="FOLDER", help="keep decoded images there for later runs")
     add("--backbone", default="vgg16", help="vgg16 (default), one of torchvision's, or dinov2_vits14")
-    add("--width", type=float, help="of VGG-16's layers: 0.25 (default); 1 is the paper's")
+    width = partial(number, kind=float, least=1 / 64)  # a channel of VGG-16's first layer
+    add("--width", type=width, help="of VGG-16's layers: 0.25 (default); 1 is the paper's")
     add("--weights", default="pretrained", help="a checkpoint, imagenet, pretrained (default) or random")
     add("--preset", choices=PRESETS, default="standard")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--seed", type=int, default=0)
+    add("--seed", type=partial(number, least=0), default=0)
 
 
 def add_train(add: Callable) -> None:
     """The options of `train`; where no default is named, it is the recipe's."""
     add("--out", type=Path, required=True, help="folder for checkpoint, state and log")
     add("--recipe", choices=RECIPES, default="laptop")
-    add("--iterations", type=natural, help="steps of SGD (default, here and below: the recipe's)")
-    add("--episodes-per-step", type=natural, help="in each process")
-    add("--ways", type=natural, help="classes of an episode")
-    add("--shots", type=natural, help="annotated images of each class")
-    add("--lambda-par", type=float, help="weight of Eq. 7; 0 trains without PAR")
+    add("--iterations", type=number, help="steps of SGD (default, here and below: the recipe's)")
+    add("--episodes-per-step", type=number, help="in each process")
+    add("--ways", type=number, help="classes of an episode")
+    add("--shots", type=number, help="annotated images of each class")
+    weight = partial(number, kind=float, least=0)
+    add("--lambda-par", type=weight, help="weight of Eq. 7; 0 trains without PAR")
     add("--precision", choices=PRECISIONS, help="of the backbone; auto: bfloat16 where the chip gains by it")
     add("--drop-unseen", action="store_true", help="leave out training images that show a test class")
-    add("--save-every", type=natural, default=500, metavar="STEPS", help="(default: 500)")
+    add("--save-every", type=number, default=500, metavar="STEPS", help="(default: 500)")
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--compile", action="store_true", help="torch.compile the backbone")
     add("--cuda-graph", action="store_true", help="record a step once, let one GPU repeat it: faster")
@@ -119,10 +124,8 @@ def main(argv: list[str] | None = None) -> int:
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        print(
-            f"{name}: torch.compile fails here ({str(error).splitlines()[0]}): leave --compile out.",
-            file=sys.stderr,
-        )
+        why = str(error).splitlines()[0]
+        print(f"{name}: torch.compile fails here ({why}): leave --compile out.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{name}: Interrupted.", file=sys.stderr)

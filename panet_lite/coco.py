@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .datasets import VOID, SegmentationDataset, cache_file
 from .files import cached
-from .pictures import readable, resized
+from .pictures import picture_size, readable, resized
 
 SPLITS = {"train": "train2014", "trainaug": "train2014", "val": "val2014"}
 
@@ -35,6 +35,8 @@ def read_annotations(path: Path):
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells of its progress
             coco = reader.COCO(str(path))
+        for image in coco.imgs.values():
+            image["file_name"], image["width"], image["height"]  # are needed
         if coco.cats and coco.imgs and coco.anns:
             return coco
         error = "no categories, images or annotations in it"
@@ -87,6 +89,8 @@ def index(path: Path) -> dict[str, np.ndarray]:
     """
     coco = read_annotations(path)
     categories = sorted(coco.cats)
+    if len(categories) >= VOID:
+        raise ValueError(f"{path} lists more categories than a label map tells apart, {VOID - 1}.")
     labels = {category: label for label, category in enumerate(categories, start=1)}
     images = [coco.imgs[number] for number in sorted(coco.imgs)]
     areas, runs, values, starts = np.zeros((len(images), 256), np.int32), [], [], [0]
@@ -161,6 +165,16 @@ class Coco(SegmentationDataset):
     def source(self, kind: str, index: int) -> Path:
         """The file that the method `kind` (image, label_map or instances) reads for an image."""
         return self.image_paths[index] if kind == "image" else self.annotations
+
+    def image(self, index: int) -> Tensor:
+        """RGB, uint8 (3, H, W). Errors: ValueError where it is not as large as the annotations say."""
+        image, path = super().image(index), self.image_paths[index]
+        size, wanted = (f"{w} x {h}" for w, h in (picture_size(path), self.arrays["sizes"][index, ::-1]))
+        if size != wanted:
+            raise ValueError(
+                f"The image {path} is {size} pixels, but {self.annotations} says {wanted}: copy it again."
+            )
+        return image
 
     def masks(self, index: int) -> tuple[list[dict], np.ndarray]:
         """Run lengths and labels of an image's masks, in the order they are painted in."""

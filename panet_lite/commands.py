@@ -13,12 +13,13 @@ from tqdm import tqdm
 from . import datasets
 from .backbones import backbone
 from .coco import Coco
-from .datasets import Pascal, SegmentationDataset, Tabletop, write_atomically
+from .datasets import Pascal, SegmentationDataset, Tabletop
 from .disk_bank import DiskBank
 from .downloads import download
 from .episodes import PRESETS
 from .evaluation import Result, evaluate
 from .feature_bank import FeatureBank
+from .files import write_atomically
 from .folders import Folder
 from .image_bank import ImageBank
 from .machine import asked_to_stop, circumstances, world
@@ -45,18 +46,20 @@ def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
     """The data set, the size of its images and its folds as the command line names them."""
     own, folds = args.dataset == "folder", args.folds
     given = {"size": args.size, "root": args.root, "skip_broken": args.skip_broken, "folds": folds}
-    if folds and (not folds.isdigit() if own else args.dataset != "coco"):
+    if folds and (not folds.isdecimal() if own else args.dataset != "coco"):
         raise ValueError("--folds is A or B for --dataset coco, and a number for folder; others have theirs.")
+    if own and folds and args.classes:
+        raise ValueError("--classes and --folds both say how classes are split: give one of them.")
     if own:
         given["folds"] = [args.classes] if args.classes else int(folds or 1)
     elif args.classes and args.command == "train":
         raise ValueError("--classes names test classes for --dataset folder; others are trained by --fold.")
-    if own and args.command == "train" and not (args.classes or folds):
+    dataset = DATASETS[args.dataset](split, **{name: x for name, x in given.items() if x is not None})
+    if args.command == "train" and len(dataset.folds) == 1:
         raise ValueError(
             "Training wants classes to learn from beside those to test on: name the test classes by --classes, "
-            "or split all classes by --folds NUMBER."
+            "not all there are, or split all classes by --folds NUMBER."
         )
-    dataset = DATASETS[args.dataset](split, **{name: value for name, value in given.items() if value})
     return DiskBank(dataset, args.decoded) if args.decoded else dataset
 
 
@@ -77,8 +80,7 @@ def open_backbone(args: argparse.Namespace, weights: str) -> nn.Module:
 def recipe_asked_for(args: argparse.Namespace) -> Recipe:
     """The named recipe with the changes of the command line."""
     names = ("iterations", "episodes_per_step", "ways", "shots", "lambda_par", "precision")
-    changes = {name: getattr(args, name) for name in names}
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
     return replace(RECIPES[args.recipe], seed=args.seed, **given)
 
 
@@ -158,11 +160,16 @@ def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
             f"{dataset.classes[other[0] - 1]!r} is no class of fold {args.fold}: choose from "
             f"{', '.join(dataset.classes[c - 1] for c in dataset.fold(args.fold))}."
         )
-    numbers = {"command": " ".join(sys.argv[1:]), "fold": args.fold, "dataset": repr(dataset)}
-    numbers |= {
-        name: getattr(args, name) for name in ("backbone", "weights", "annotation", "precision", "seed")
-    }
-    numbers |= circumstances(device)
+    names = ("fold", "backbone", "weights", "annotation", "precision", "seed")
+    numbers = {"command": " ".join(sys.argv[1:]), "dataset": repr(dataset), **circumstances(device)}
+    numbers |= {name: getattr(args, name) for name in names}
+
+    def write_numbers() -> None:
+        if args.out and world()[0] == 0:
+            write_atomically(args.out, lambda path: path.write_text(json.dumps(numbers, indent=1)))
+
+    if args.out and not args.out.is_file():
+        write_numbers()  # a folder that cannot be written to shows before the work, not after it
     dtype = torch.float16 if args.half else torch.float32
     bank = FeatureBank(model, dataset, dtype, args.spill, precision=args.precision)
     for shots in args.shots:
@@ -173,8 +180,7 @@ def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
         if world()[0] == 0:
             print(report(dataset, shots, result), flush=True)
         numbers[f"{args.ways}-way {shots}-shot"] = result.summary()
-    if args.out and world()[0] == 0:
-        write_atomically(args.out, lambda path: path.write_text(json.dumps(numbers, indent=1)))
+        write_numbers()
 
 
 def run_download(args: argparse.Namespace) -> None:

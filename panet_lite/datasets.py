@@ -15,7 +15,7 @@ import numpy as np
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from .files import cached, first_there, write_atomically  # noqa: F401 (for those who write)
+from .files import cached, first_there, lines_of
 from .pictures import label_areas, read_image, read_label_map
 
 VOID = 255  # the label PASCAL VOC gives to pixels nobody should be judged by
@@ -74,15 +74,18 @@ class SegmentationDataset:
         return self.read_list(self.split)
 
     def read_list(self, split: str) -> list[str]:
-        """The names in ImageSets/Segmentation/<split>.txt."""
+        """The names in ImageSets/Segmentation/<split>.txt, or of the pictures whose paths it has."""
         listing = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         if not listing.is_file():
+            if there := sorted(path.stem for path in listing.parent.glob("*.txt")):
+                raise FileNotFoundError(f"There is no list {listing}: choose one of {', '.join(there)}.")
             raise FileNotFoundError(
                 f"There is no data set at {self.root}: {listing} is missing. Tabletop-5i comes with the "
                 "repository in data/tabletop; for PASCAL VOC, PANET_VOC_ROOT or --root names the folder that "
                 "holds VOC2012/."
             )
-        return listing.read_text().split()
+        firsts = [line.split()[0] for line in lines_of(listing)]
+        return [Path(first).stem if "/" in first else first for first in firsts]
 
     def image_path(self, name: str) -> Path:
         """Where an image lies."""
@@ -141,12 +144,7 @@ class SegmentationDataset:
 
     def image(self, index: int) -> Tensor:
         """RGB, uint8 (3, H, W)."""
-        try:
-            return read_image(self.image_paths[index], self.size)
-        except ValueError as error:
-            raise ValueError(
-                f"{error} Copy it again, or leave such images out by --skip-broken (skip_broken=True)."
-            ) from error
+        return read_image(self.image_paths[index], self.size)
 
     def label_map(self, index: int) -> Tensor:
         """uint8 (H, W): 0 background, 1.. the data set's classes, 255 void."""
@@ -193,8 +191,8 @@ class Pascal(SegmentationDataset):
     """PASCAL-5i (Sec. 4.1): PASCAL VOC 2012 with the masks of SBD.
 
     root: the folder that holds VOC2012/ and, for "trainaug", SBD/ or VOC2012/SegmentationClassAug/; by
-    default what PANET_VOC_ROOT names. An image has VOC's own mask where there is one, which is finer, else
-    SBD's. "trainaug": VOC train and SBD train + val without VOC val, 10,582 images, or what a trainaug.txt
+    default what PANET_VOC_ROOT names. An image has its mask from SegmentationClassAug/, else VOC's own, which
+    is finer, else SBD's. "trainaug": VOC train and SBD train + val without VOC val, 10,582 images, or what a trainaug.txt
     lists; it falls back to "train" where there is nothing to add, and says so.
     """
 
@@ -219,7 +217,7 @@ class Pascal(SegmentationDataset):
             return super().listed()
         train, more = self.read_list("train"), {p.stem for p in self.root.glob("SegmentationClassAug/*.png")}
         for listing in (self.sbd / "train.txt", self.sbd / "val.txt"):
-            more |= set(listing.read_text().split()) if listing.is_file() else set()
+            more |= set(lines_of(listing)) if listing.is_file() else set()
         if more:
             return sorted({*train, *more} - {*self.read_list("val")})
         warnings.warn(

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from .datasets import SegmentationDataset
 from .files import stamp_of, write_atomically
+from .image_bank import Bank
 
 
-class DiskBank:
+class DiskBank(Bank):
     """A data set whose files are decoded once for all runs; otherwise it is that data set.
 
     What has been decoded and squashed lies in `folder`, a file for each picture, and is made again when the
@@ -22,45 +23,21 @@ class DiskBank:
     """
 
     def __init__(self, dataset: SegmentationDataset, folder: str | Path):
-        self.dataset, self.folder, self.full = dataset, Path(folder).expanduser(), False
-
-    def __getattr__(self, name: str):
-        if name == "dataset":  # a copy or a pickle asks before there is one
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __repr__(self) -> str:
-        return repr(self.dataset)
-
-    def image(self, index: int) -> Tensor:
-        """RGB, uint8 (3, H, W)."""
-        return self.fetch("image", int(index))
-
-    def label_map(self, index: int) -> Tensor:
-        """uint8 (H, W): 0 background, 1.. the data set's classes, 255 void."""
-        return self.fetch("label_map", int(index))
-
-    def instances(self, index: int) -> Tensor | None:
-        """uint8 (H, W): 1.. the objects of the image; None where no file says so."""
-        return self.fetch("instances", int(index))
+        super().__init__(dataset)
+        self.folder, self.full = Path(folder).expanduser(), False
 
     def fetch(self, kind: str, index: int) -> Tensor | None:
         """What the data set's method `kind` gives for an image, decoded now or in an earlier run."""
-        source = self.dataset.source(kind, index)
+        data, source = self.dataset, self.dataset.source(kind, index)
         if not source.is_file():
-            return getattr(self.dataset, kind)(index)
-        about = (
-            f"{source.resolve()} {self.dataset.ids[index]} {kind} {self.dataset.size} {self.dataset.classes}"
-        )
+            return getattr(data, kind)(index)
+        about = f"{source.resolve()} {data.ids[index]} {kind} {data.size} {data.classes}"
         name = hashlib.sha256(about.encode()).hexdigest()[:32]
         path, stamp = self.folder / name[:2] / f"{name}.safetensors", stamp_of([source])
         with contextlib.suppress(Exception), safe_open(path, "pt") as file:  # not there, or spoilt
             if file.metadata()["stamp"] == stamp:
                 return file.get_tensor("pixels")
-        value = getattr(self.dataset, kind)(index)
+        value = getattr(data, kind)(index)
         if value is not None and not self.full:
             try:
                 content = to_bytes({"pixels": value.contiguous()}, {"stamp": stamp})

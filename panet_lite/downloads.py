@@ -46,10 +46,8 @@ class Archive:
         return self.url.rsplit("/", 1)[-1]
 
 
-VOC, COCO = (
-    DATASET_YEAR_DICT["2012"],
-    "http://images.cocodataset.org",
-)  # its https certificate is another's
+VOC = DATASET_YEAR_DICT["2012"]
+COCO = "http://images.cocodataset.org"  # its https certificate is another's
 ARCHIVES = {
     "voc": (
         Archive(VOC["url"], VOC["md5"], VOC["base_dir"], "VOC2012", 2.0 * GB, 2.1 * GB, (VOC["base_dir"],)),
@@ -93,7 +91,7 @@ def download(name: str, root: str | Path, keep: bool = False) -> None:
             missing.append(archive)
     if not missing:
         return
-    check_space(root, missing)
+    check_space(root, missing, keep)
     with only_one(root):
         for archive in missing:
             unpack(archive, fetch(archive, root), root)
@@ -102,10 +100,11 @@ def download(name: str, root: str | Path, keep: bool = False) -> None:
             print(f"{root / archive.place} is ready.", flush=True)
 
 
-def check_space(root: Path, archives: list[Archive]) -> None:
-    """An OSError where the disk has no room for the archives' content and the largest of them beside it."""
+def check_space(root: Path, archives: list[Archive], keep: bool) -> None:
+    """An OSError where the disk has no room for all content and the largest archive to come (keep: for all)."""
     there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
-    needed = sum(a.content for a in archives) + max(a.size for a in archives)
+    coming = [a.size for a in archives if not (root / a.name).is_file()]
+    needed = sum(a.content for a in archives) + (sum(coming) if keep else max(coming, default=0))
     free = shutil.disk_usage(there).free
     if free < needed:
         raise OSError(
@@ -117,7 +116,8 @@ def check_space(root: Path, archives: list[Archive]) -> None:
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[None]:
     """One download into a folder at a time; what it leaves half-done goes, also when it was killed."""
-    lock, new = FileLock(root / ".download.lock"), not root.exists()
+    lock = FileLock(root / ".download.lock")
+    new = [path for path in (root, *root.parents) if not path.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -134,8 +134,9 @@ def only_one(root: Path) -> Iterator[None]:
         shutil.rmtree(root / ".partial", ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        if new and not any(root.iterdir()):
-            root.rmdir()  # where nothing has come, nothing stays
+        with contextlib.suppress(OSError):  # it is not empty
+            for path in new:
+                path.rmdir()  # where nothing has come, nothing stays
 
 
 def fetch(archive: Archive, root: Path) -> Path:

@@ -138,7 +138,7 @@ class EpisodeSampler:
                 f"{len(pools)} classes have images enough in {dataset!r}.{few}"
             )
         if few:
-            warnings.warn(f"Left out of the episodes.{few}", stacklevel=2)
+            warnings.warn(f"Some classes are left out of the episodes.{few}", stacklevel=2)
         self.run_ways = np.random.default_rng(seed).integers(ways, size=queries)
 
     def draw(self, index: int) -> Draw:

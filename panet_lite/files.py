@@ -48,6 +48,15 @@ def alone(path: Path, patience: float = 3600) -> Iterator[None]:
         lock.release()
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a list, stripped, without empty ones. Errors: ValueError where it is no text in UTF-8."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # an editor may have put a mark in front
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: save it as such.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def first_there(*paths: Path) -> Path:
     """The first that exists; else the last."""
     return next((path for path in paths if path.exists()), paths[-1])

@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from .datasets import VOID, SegmentationDataset, cache_file
-from .files import cached
+from .files import cached, lines_of
 from .pictures import label_areas
 
 
-def pictures(folder: Path) -> dict[str, Path]:
+def pictures_in(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by their names without suffix. Errors: ValueError where two share one."""
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -27,6 +27,8 @@ def pictures(folder: Path) -> dict[str, Path]:
             if path.stem in found:
                 raise ValueError(f"{found[path.stem]} and {path} share a name: give each image its own.")
             found[path.stem] = path
+    if not found:
+        raise FileNotFoundError(f"There is no picture in {folder}: put them there, not into folders of it.")
     return found
 
 
@@ -50,9 +52,10 @@ class Folder(SegmentationDataset):
         if root is None:
             raise ValueError("Say where your data lie, with their folders images/ and masks/: --root FOLDER.")
         self.root, self.split, self.size = Path(root).expanduser(), split, size
-        images, masks = pictures(self.root / "images"), pictures(self.root / "masks")
+        images, masks = pictures_in(self.root / "images"), pictures_in(self.root / "masks")
         every = sorted(images.keys() | masks.keys())
-        self.ids = every if (listed := self.listed()) is None else listed
+        names = every if (listed := self.listed()) is None else listed
+        self.ids = [name if name in images else Path(name).stem for name in names]
         for name in (*every, *self.ids):
             if name not in images or name not in masks:
                 kind = "image" if name not in images else "mask"
@@ -74,7 +77,7 @@ class Folder(SegmentationDataset):
         split = "train" if self.split == "trainaug" else self.split
         lists = {name: self.root / f"{name}.txt" for name in ("train", "val", split)}
         if lists[split].is_file():
-            return lists[split].read_text().split()
+            return lines_of(lists[split])
         if split in ("train", "val") and not any(path.is_file() for path in lists.values()):
             return None
         raise FileNotFoundError(f"{self.root} has no list {split}.txt: write one, or name another split.")
@@ -82,23 +85,18 @@ class Folder(SegmentationDataset):
     def count(self, images: list[Path], masks: list[Path], skip_broken: bool) -> np.ndarray:
         """Pixels of each value in each mask, (N, 256), computed once."""
         if smeared := [path for path in masks if path.suffix.lower() in (".jpg", ".jpeg", ".webp")]:
-            raise ValueError(
-                f"The mask {smeared[0]} is a JPEG or WebP, which smears values: save it as a PNG."
-            )
+            raise ValueError(f"The mask {smeared[0]} is a JPEG or WebP, which smears values: save it as PNG.")
         file = cache_file(f"folder {self.root.resolve()} {skip_broken}")
-        return cached(file, (*images, *masks), lambda: {"areas": label_areas(images, masks, skip_broken)})[
-            "areas"
-        ]
+        found = cached(file, (*images, *masks), lambda: {"areas": label_areas(images, masks, skip_broken)})
+        return found["areas"]
 
     def named(self, areas: np.ndarray, masks: list[Path]) -> tuple[tuple[str, ...], np.ndarray]:
         """The classes' names, and a table (256,) from the masks' values to labels."""
         listing, table = self.root / "classes.txt", np.arange(256)
         values = [int(value) for value in np.flatnonzero(areas.any(0)) if 0 < value < VOID]
-        names = (
-            [line.strip() for line in listing.read_text().splitlines() if line.strip()]
-            if listing.is_file()
-            else []
-        )
+        names = lines_of(listing) if listing.is_file() else []
+        if names and names[0].strip("_").lower() == "background":
+            raise ValueError(f"{listing} names the background: it has no name here, so delete that line.")
         if not values and areas[:, VOID].any() and len(names) < 2:
             warnings.warn(
                 f"The masks of {self.root} hold only 0 and 255: 255 is taken for the object.", stacklevel=3
@@ -122,6 +120,8 @@ class Folder(SegmentationDataset):
         """The labels of each fold; those that no fold names are one more, to learn from."""
         labels = list(range(1, len(self.classes) + 1))
         if isinstance(folds, int):
+            if not 1 <= folds <= len(labels):
+                raise ValueError(f"{len(labels)} classes make 1 to {len(labels)} folds, not {folds}.")
             return tuple(tuple(part.tolist()) for part in np.array_split(labels, folds))
         named = [self.labels_of(names) for names in folds]
         rest = tuple(label for label in labels if not any(label in fold for fold in named))

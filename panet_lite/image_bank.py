@@ -18,7 +18,41 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-class ImageBank:
+class Bank:
+    """A data set whose files are fetched in a way of its own, `fetch`; otherwise it is that data set."""
+
+    def __init__(self, dataset: SegmentationDataset):
+        self.dataset = dataset
+
+    def __getattr__(self, name: str):
+        if name == "dataset":  # a copy or a pickle asks before there is one
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __repr__(self) -> str:
+        return repr(self.dataset)
+
+    def image(self, index: int) -> Tensor:
+        """RGB, uint8 (3, H, W)."""
+        return self.fetch("image", int(index))
+
+    def label_map(self, index: int) -> Tensor:
+        """uint8 (H, W): 0 background, 1.. the data set's classes, 255 void."""
+        return self.fetch("label_map", int(index))
+
+    def instances(self, index: int) -> Tensor | None:
+        """uint8 (H, W): 1.. the objects of the image; None where no file says so."""
+        return self.fetch("instances", int(index))
+
+    def fetch(self, kind: str, index: int) -> Tensor | None:
+        """What the data set's method `kind` gives for an image."""
+        raise NotImplementedError
+
+
+class ImageBank(Bank):
     """A data set whose files are decoded once and kept as uint8 on `device`; otherwise it is that data set.
 
     A sampler on a bank makes its episodes on the device: scaled to 0..1, mirrored and relabelled there.
@@ -31,37 +65,15 @@ class ImageBank:
     def __init__(
         self, dataset: SegmentationDataset, device: str | torch.device = "cpu", limit: int | None = None
     ):
-        self.dataset, self.device = dataset, torch.device(device)
+        super().__init__(dataset)
+        self.device = torch.device(device)
         self.room = free_memory(self.device) // 2 if limit is None else limit  # bytes still to be filled
         self.kept: dict[tuple[str, int], Tensor | None] = {}
         self.coming: dict[tuple[str, int], Future] = {}
         self.threads: ThreadPoolExecutor | None = None
 
-    def __getattr__(self, name: str):
-        if name == "dataset":  # a copy or a pickle asks before there is one
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
     def __getstate__(self) -> dict:
         return {**self.__dict__, "coming": {}, "threads": None}  # threads stay in their process
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __repr__(self) -> str:
-        return repr(self.dataset)
-
-    def image(self, index: int) -> Tensor:
-        """RGB, uint8 (3, H, W), on the device."""
-        return self.fetch("image", int(index))
-
-    def label_map(self, index: int) -> Tensor:
-        """uint8 (H, W) on the device: 0 background, 1.. the data set's classes, 255 void."""
-        return self.fetch("label_map", int(index))
-
-    def instances(self, index: int) -> Tensor | None:
-        """uint8 (H, W) on the device: 1.. the objects of the image; None where no file says so."""
-        return self.fetch("instances", int(index))
 
     def ahead(self, images: Iterable[int]) -> None:
         """Have images that are soon asked for decoded by other threads, while this one goes on.

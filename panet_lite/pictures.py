@@ -1,5 +1,7 @@
 """Pictures and label maps in files: PNG, JPEG and their like, and SBD's .mat (Sec. 4.1; chapters 1, 11)."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,20 @@ from scipy.io import loadmat
 from torch import Tensor
 from tqdm import tqdm
 
+ADVICE = "Copy it again, or leave such images out of a data set by --skip-broken (skip_broken=True)."
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, what: str) -> Iterator[Image.Image]:
+    """The file as a picture; whatever goes wrong with it meanwhile is a ValueError that names it."""
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except Exception as error:  # a broken file shows as any of a dozen kinds
+        raise ValueError(
+            f"The {what} {path} cannot be read ({error}): it is missing, truncated or no picture. {ADVICE}"
+        ) from error
+
 
 def read_image(path: str | Path, size: int | None = None) -> Tensor:
     """A picture of any kind as RGB, uint8 (3, H, W); squashed to (size, size) if given.
@@ -16,50 +32,43 @@ def read_image(path: str | Path, size: int | None = None) -> Tensor:
     Grey, palette, RGBA, CMYK and 16-bit pictures are converted; a camera's EXIF rotation is applied.
     Errors: ValueError where the file is truncated or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I"):  # 16 bits a pixel; PIL would clip them to white
-                picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).astype(np.uint8))
-            picture = picture.convert("RGB")
-            if size is not None:
-                picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-            return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"The image {path} cannot be read ({error}): it is truncated or no picture."
-        ) from error
+    with opened(path, "image") as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits a pixel; PIL would clip them to white
+            picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).astype(np.uint8))
+        picture = picture.convert("RGB")
+        if size is not None:
+            picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def read_label_map(path: str | Path, size: int | None = None) -> Tensor:
     """A label map, uint8 (H, W), from a palette or grey PNG or a .mat; nearest neighbour to (size, size)."""
-    try:
-        if Path(path).suffix == ".mat":
-            return resized(read_mat(path), size)
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L", "1"):
-                raise ValueError(
-                    f"The mask {path} is a picture of mode {picture.mode}, not a label map: save it with "
-                    "one channel (palette or grey) whose values are class indices."
-                )
-            return resized(np.array(picture, dtype=np.uint8), size)
-    except (OSError, SyntaxError) as error:
+    if Path(path).suffix == ".mat":
+        return resized(read_mat(path), size)
+    with opened(path, "mask") as picture:
+        mode, labels = picture.mode, np.array(picture)
+    if mode not in ("P", "L", "1"):
         raise ValueError(
-            f"The mask {path} cannot be read ({error}): it is truncated or no picture."
-        ) from error
+            f"The mask {path} is a picture of mode {mode}, not a label map: save it with one channel (palette "
+            "or grey) whose values are class indices."
+        )
+    return resized(labels.astype(np.uint8), size)
 
 
 def read_mat(path: str | Path) -> np.ndarray:
     """The label map (H, W) of SBD's cls/*.mat or the instance map of its inst/*.mat, uint8.
 
-    Errors: OSError where the file is truncated or holds something else.
+    Errors: ValueError where the file is truncated or holds something else.
     """
     try:
         content = loadmat(path, variable_names=["GTcls", "GTinst"])
         (name,) = {"GTcls", "GTinst"} & content.keys()
         return content[name]["Segmentation"][0, 0].astype(np.uint8)
     except Exception as error:  # a truncated file shows as any of a dozen kinds
-        raise OSError(f"no .mat file of SBD, {type(error).__name__}") from error
+        raise ValueError(
+            f"The mask {path} cannot be read ({type(error).__name__}): it is truncated or not SBD's. {ADVICE}"
+        ) from error
 
 
 def resized(labels: np.ndarray, size: int | None) -> Tensor:
@@ -71,12 +80,9 @@ def resized(labels: np.ndarray, size: int | None) -> Tensor:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) as shown, EXIF rotation applied; reads the header only."""
-    try:
-        with Image.open(path) as picture:
-            turned = picture.getexif().get(0x0112, 1) >= 5
-            return picture.size[::-1] if turned else picture.size
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): it is truncated or no picture.") from error
+    with opened(path, "image") as picture:
+        turned = picture.getexif().get(0x0112, 1) >= 5
+        return picture.size[::-1] if turned else picture.size
 
 
 def label_areas(images: list[Path], masks: list[Path], skip_broken: bool = False) -> np.ndarray:

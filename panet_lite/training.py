@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from .backbones import Backbone, read_weights
-from .datasets import SegmentationDataset, write_atomically
+from .datasets import SegmentationDataset
 from .episodes import EpisodeSampler
+from .files import write_atomically
 from .image_bank import ImageBank
 from .machine import layout, total, tuned, world
 from .steps import CUDAGraph, GraphedStep, Recipe, set_rate, sgd, sgd_step

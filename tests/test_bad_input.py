@@ -15,11 +15,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from panet_lite import EpisodeSampler, PANet, datasets, own_episode, pictures
+from panet_lite import EpisodeSampler, PANet, datasets, own_episode
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
-from panet_lite.datasets import Pascal, Tabletop, read_image, read_label_map, write_atomically
+from panet_lite.datasets import Pascal, Tabletop
 from panet_lite.episodes import Episode
+from panet_lite.files import write_atomically
+from panet_lite.pictures import picture_size, read_image, read_label_map
 from panet_lite.training import save_checkpoint
 
 NARROW = 1 / 16
@@ -103,7 +105,7 @@ def test_exif_rotation(tmp_path, colours, orientation):
     path = tmp_path / "turned.png"
     Image.fromarray(np.ascontiguousarray(store[orientation](colours))).save(path, exif=exif)
     assert np.array_equal(read_image(path).permute(1, 2, 0), colours)
-    assert pictures.picture_size(path) == (60, 40)
+    assert picture_size(path) == (60, 40)
 
 
 def test_exif_rotated_photo_fits_its_upright_mask(copy):
@@ -149,6 +151,20 @@ def test_text_is_no_picture(tmp_path):
     (tmp_path / "a.jpg").write_text("<html>404</html>")
     with pytest.raises(ValueError, match=r"a.jpg cannot be read .*no picture"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("read", [read_image, read_label_map, picture_size])
+def test_what_pillow_passes_on_names_the_picture(tmp_path, monkeypatch, read):
+    """Neither is an OSError: a header that is no number, and a picture too large to be true."""
+    (tmp_path / "a.ppm").write_bytes(b"P6 4\xdf 4 255 ")
+    with pytest.raises(ValueError, match="The (image|mask) .*a.ppm cannot be read .*invalid literal"):
+        read(tmp_path / "a.ppm")
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9)
+    with pytest.raises(
+        ValueError, match="The (image|mask) .*a.png cannot be read .*81 pixels. exceeds limit"
+    ):
+        read(tmp_path / "a.png")
 
 
 def test_missing_image_is_named(tmp_path):
@@ -496,7 +512,8 @@ def wrong(case, tmp_path):
         "runs": (["--runs", 0], "at least 1 run and 1 episode"),
         "class": (["--classes", "zebra"], "'zebra' is no class of this data set: choose from mug"),
         "other fold": (["--classes", "mug", "pear"], "'pear' is no class of fold 0: choose from mug, bottle"),
-        "split": (["--split", "test"], "test.txt is missing"),
+        "split": (["--split", "test"], "Segmentation/test.txt: choose one of train, val."),
+        "out": (["--out", tmp_path], f"Could not write {tmp_path}"),  # before the work: no number is printed
         "missing": (
             ["--weights", tmp_path / "no.pt"],
             f"There is no checkpoint at {tmp_path / 'no.pt'}: train one",
@@ -515,6 +532,7 @@ CASES = [
     "class",
     "other fold",
     "split",
+    "out",
     "missing",
     "width",
     "device",
@@ -636,11 +654,18 @@ def test_a_state_that_is_none(cli, weights, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("option", ["--iterations", "--episodes-per-step", "--save-every"])
-def test_none_of_what_must_be_one_at_least(cli, tmp_path, capsys, option):
+@pytest.mark.parametrize(
+    "option, value, says",
+    [
+        *((f"--{name}", 0, "int from 1") for name in ("iterations", "episodes-per-step", "save-every", "size")),
+        ("--shots", 1.5, "int from 1"), ("--seed", -1, "int from 0"), ("--lambda-par", -1, "float from 0"),
+        *(("--width", value, "float from 0.015625") for value in (0, -1, "nan", "x")),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_too_small_or_none(cli, tmp_path, capsys, option, value, says):
     with pytest.raises(SystemExit) as stop:
-        cli(*TRAIN, option, 0, "--out", tmp_path / "out")
-    assert stop.value.code == 2 and f"argument {option}: 0 is less than 1" in capsys.readouterr().err
+        cli(*TRAIN, option, value, "--out", tmp_path / "out")
+    assert stop.value.code == 2 and f"argument {option}: '{value}' is no {says} on" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -258,6 +258,30 @@ def test_an_outline_that_is_none(root):
         Coco("val", None, root)
 
 
+def test_more_categories_than_a_label_map_has_values(root):
+    what = content()
+    what["categories"] = [{"id": i, "name": f"thing {i}"} for i in range(1, 256)]
+    save(root, what)
+    with pytest.raises(ValueError, match="instances_val2014.json lists more categories than .*, 254"):
+        Coco("val", None, root)
+
+
+def test_an_image_without_its_size(root):
+    what = content()
+    del what["images"][3]["height"]
+    save(root, what)
+    with pytest.raises(ValueError, match="val2014.json cannot be read .KeyError: 'height'.*not COCO's"):
+        Coco("val", None, root)
+
+
+def test_an_image_of_another_size_than_its_outlines(root):
+    Image.new("RGB", SIZE[::-1]).save(root / "val2014" / "COCO_val2014_000000000007.jpg")
+    dataset = Coco("val", 13, root)
+    assert dataset.image(0).shape == (3, 13, 13)
+    with pytest.raises(ValueError, match=r"0007.jpg is 24 x 32 pixels, but .*2014.json says 32 x 24: copy"):
+        dataset.image(1)
+
+
 def test_missing_images(root):
     (root / "val2014" / "COCO_val2014_000000000012.jpg").unlink()
     with pytest.raises(

@@ -77,6 +77,15 @@ def test_numbers_say_what_they_were_measured_with(opened, tmp_path):
     )
 
 
+def test_numbers_are_kept_as_they_come(opened, tmp_path, capsys):
+    """What breaks later takes nothing away: neither an earlier run's numbers nor those before the break."""
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    assert main([*SHORT, "--shots", "500", "--out", str(path)]) == 1 and path.read_text() == "old"
+    assert main([*SHORT, "--shots", "1", "500", "--out", str(path)]) == 1
+    assert "1-way 1-shot" in json.loads(path.read_text()) and "of 500 shots" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_cuda_graph_without_a_gpu(opened, tmp_path, capsys):
     assert main(["train", *COMMON, "--cuda-graph", "--iterations", "1", "--out", str(tmp_path)]) == 1

@@ -104,6 +104,19 @@ def test_a_list_of_ones_own_is_kept_to(voc):
     assert Pascal("trainaug", None, voc).ids == ["d", "c"]
 
 
+def test_a_list_of_pairs_of_paths_is_one_of_names(voc):
+    """As a trainaug.txt of other programs has them."""
+    line = "/JPEGImages/{0}.jpg /SegmentationClassAug/{0}.png\r\n"
+    listing = voc / "VOC2012" / "ImageSets" / "Segmentation" / "trainaug.txt"
+    listing.write_bytes("".join(map(line.format, "dc")).encode())
+    assert Pascal("trainaug", None, voc).ids == ["d", "c"]
+
+
+def test_a_list_that_is_not_there(voc):
+    with pytest.raises(FileNotFoundError, match="no list .*/Segmentation/tset.txt: choose one of train, val"):
+        Pascal("tset", None, voc)
+
+
 def test_a_ready_folder_of_augmented_masks(voc):
     """SegmentationClassAug as others hand it round: PNGs of everything, val too; no list, no SBD."""
     shutil.rmtree(voc / "SBD")
@@ -138,7 +151,7 @@ def test_a_truncated_mat(voc, share):
     path = voc / "SBD" / "cls" / "c.mat"
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=rf"The mask {path} cannot be read \(no .mat file of SBD.*truncated"):
+    with pytest.raises(ValueError, match=rf"The mask {path} cannot be read \(.*truncated or not SBD's"):
         Pascal("trainaug", None, voc)
 
 
@@ -344,7 +357,7 @@ def test_a_truncated_jpeg_in_the_middle_of_an_epoch(copy, tmp_path, capsys):
         assert main(train) == 1
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("panet_lite: ")]
         assert f"The image {broken} cannot be read" in line and "truncated" in line
-        assert line.endswith("Copy it again, or leave such images out by --skip-broken (skip_broken=True).")
+        assert line.endswith("leave such images out of a data set by --skip-broken (skip_broken=True).")
         assert json.loads(safe_open(out / "state.safetensors", "pt").metadata()["step"]) == 5
         assert main([*train, "--resume"]) == 1  # not skipped unless asked
         capsys.readouterr()

@@ -179,7 +179,7 @@ def test_a_server_that_breaks_off_in_the_middle(sources, server, tmp_path, cli):
 @pytest.mark.parametrize("mood", ["break", "gone"])
 def test_nothing_is_left_where_nothing_came(sources, server, tmp_path, cli, mood):
     server.moods["/voc.tar"] = mood
-    code, _, err = cli("voc", tmp_path / "new")
+    code, _, err = cli("voc", tmp_path / "new" / "photos")
     assert code == 1 and len(err) == 1 and "/voc.tar did not arrive (" in err[0]
     assert not (tmp_path / "new").exists()
 
@@ -267,6 +267,21 @@ def test_the_disk_is_looked_at_before(sources, server, monkeypatch, tmp_path, cl
     for place in ("annotations", "val2014"):  # what is there needs no room
         (root / place).mkdir(parents=True)
     assert cli("coco", root)[0] == 0
+
+
+@pytest.mark.parametrize("there, keep, enough", [("", 0, 8e6), ("train2014", 0, 7e6), ("", 1, 10e6),
+                                                 ("train2014", 1, 8e6)])  # fmt: skip
+def test_archives_need_room_while_they_are_there(sources, monkeypatch, tmp_path, there, keep, enough):
+    """Content of 6 MB, and the largest archive still to come beside it; with --keep-archives, all of them."""
+    sizes = zip(sources["coco"], (1e6, 1e6, 2e6))
+    archives = [replace(archive, content=2e6, size=size) for archive, size in sizes]
+    (tmp_path / f"{there}.zip").touch()
+    usage = downloads.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage._replace(free=enough))
+    downloads.check_space(tmp_path, archives, keep)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage._replace(free=enough - 1))
+    with pytest.raises(OSError, match="Nothing was downloaded"):
+        downloads.check_space(tmp_path, archives, keep)
 
 
 def test_the_real_archives_need_what_they_need():

@@ -59,6 +59,18 @@ def test_objects_are_told_apart_where_there_is_a_folder_for_them(root):
     assert dataset.instances(2).unique().tolist() == [3] and dataset.instances(0) is None
 
 
+def test_lists_as_people_write_them(root):
+    """Names with blanks, with or without suffix, lines of Windows, and the mark that its editor puts in front."""
+    save(root, "my photo 2", [[0, 1]])
+    (root / "train.txt").write_bytes("\ufeffmy photo 2\r\na\r\n\r\nb.png\r\n".encode())
+    (root / "classes.txt").write_bytes("\ufeffcrack\r\nPorös\r\n".encode())
+    dataset = Folder("train", None, root)
+    assert dataset.ids == ["my photo 2", "a", "b"] and dataset.classes == ("crack", "Porös")
+    (root / "classes.txt").write_bytes("crack\nPorös\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="own/classes.txt is no text in UTF-8: save it as such"):
+        Folder("train", None, root)
+
+
 def test_without_names_the_values_are_the_classes(root):
     """With gaps, and over the whole folder, so that every split has the same labels."""
     (root / "classes.txt").unlink()
@@ -94,6 +106,9 @@ def test_folds(large):
     assert named.folds[:2] == ((3, 20), (7,)) and sorted(sum(named.folds, ())) == list(range(1, 21))
     every = [[str(i) for i in range(1, 21)]]
     assert Folder(root=large, size=None, folds=every).folds == (tuple(range(1, 21)),)
+    for folds in (0, 21):
+        with pytest.raises(ValueError, match=f"20 classes make 1 to 20 folds, not {folds}"):
+            Folder(root=large, size=None, folds=folds)
     with pytest.raises(ValueError, match="'zebra' is no class of this data set: choose from 1, 2, 3"):
         Folder(root=large, size=None, folds=[["zebra"]])
 
@@ -120,7 +135,13 @@ def test_no_folder_at_all(tmp_path):
         FileNotFoundError, match=rf"no data set at {tmp_path}: it needs .* {tmp_path}/images is"
     ):
         Folder(root=tmp_path)
-    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    Image.new("RGB", (24, 16)).save(tmp_path / "images" / "train" / "a.jpg")
+    with pytest.raises(
+        FileNotFoundError, match=rf"no picture in {tmp_path}/images: put them there, not into"
+    ):
+        Folder(root=tmp_path)
+    (tmp_path / "images" / "train" / "a.jpg").rename(tmp_path / "images" / "a.jpg")
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/masks is missing"):
         Folder(root=tmp_path)
 
@@ -158,7 +179,7 @@ def test_a_mask_saved_as_jpeg(root):
     Image.open(root / "masks" / "a.png").save(root / "masks" / "a.jpg")
     (root / "masks" / "a.png").unlink()
     with pytest.raises(
-        ValueError, match="masks/a.jpg is a JPEG or WebP, which smears values: save it as a PNG"
+        ValueError, match="masks/a.jpg is a JPEG or WebP, which smears values: save it as PNG"
     ):
         Folder(root=root)
 
@@ -166,6 +187,14 @@ def test_a_mask_saved_as_jpeg(root):
 def test_a_value_without_a_name(root):
     save(root, "c", [[0, 9]])
     with pytest.raises(ValueError, match=r"masks/c.png holds the value 9, but .*classes.txt names 2 classes: labels are 0..2 "):  # fmt: skip
+        Folder(root=root)
+
+
+@pytest.mark.parametrize("name", ["background", "_background_", "Background"])
+def test_a_name_for_the_background(root, name):
+    """It would give every class the name of the one before it."""
+    (root / "classes.txt").write_text(f"{name}\ncrack\ndry rot\n")
+    with pytest.raises(ValueError, match="classes.txt names the background: .*, so delete that line"):
         Folder(root=root)
 
 
@@ -269,12 +298,18 @@ def test_what_the_command_line_says_when_it_is_wrong(large, tmp_path, cli):
     assert cli("evaluate")[2] == [
         "panet_lite: Say where your data lie, with their folders images/ and masks/: --root FOLDER."
     ]
-    code, _, err = cli("train", "--root", large, *out)
+    for more in ((), ("--folds", 1), ("--classes", *range(1, 21))):
+        code, _, err = cli("train", "--root", large, *more, *out)
+        assert code == 1 and err == [
+            "panet_lite: Training wants classes to learn from beside those to test on: name the test classes by "
+            "--classes, not all there are, or split all classes by --folds NUMBER."
+        ]
+    code, _, err = cli("evaluate", "--root", large, "--classes", 3, "--folds", 4)
     assert code == 1 and err == [
-        "panet_lite: Training wants classes to learn from beside those to test on: name the test classes by "
-        "--classes, or split all classes by --folds NUMBER."
+        "panet_lite: --classes and --folds both say how classes are split: give one of them."
     ]
-    for more in (("--folds", "A"), ("--dataset", "tabletop", "--folds", 4)):
+    assert "make 1 to 20 folds, not 0" in cli("evaluate", "--root", large, "--folds", 0)[2][0]
+    for more in (("--folds", "A"), ("--folds", "²"), ("--dataset", "tabletop", "--folds", 4)):
         code, _, err = cli("evaluate", "--root", large, *more)
         assert code == 1 and err == [
             "panet_lite: --folds is A or B for --dataset coco, and a number for folder; others have theirs."

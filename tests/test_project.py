@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from panet_lite.__main__ import arguments
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LINES = [
@@ -87,6 +89,14 @@ def test_readme_example_runs():
     (example,) = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
     assert len(example.splitlines()) <= 12
     exec(compile(example, "README.md", "exec"), {})
+
+
+def test_readme_commands_are_ones():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m panet_lite (.*?)(?: *#.*)?$", readme, re.M)
+    assert {line.split()[0] for line in commands} == {"download", "train", "evaluate"}
+    for line in commands:
+        assert arguments().parse_args(line.split()).command == line.split()[0]
 
 
 def test_config_names_one_branch_and_the_books_folder():

@@ -18,8 +18,9 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from panet_lite.backbones import VGG16
-from panet_lite.datasets import SegmentationDataset, Tabletop, write_atomically
+from panet_lite.datasets import SegmentationDataset, Tabletop
 from panet_lite.episodes import episode_labels
+from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances, reduced_precision
 from panet_lite.matching import match, segmentation_loss
 from panet_lite.training import base_classes, save_checkpoint

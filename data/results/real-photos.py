@@ -23,9 +23,10 @@ from study import STOPPED, run
 
 from panet_lite import PANet
 from panet_lite.backbones import backbone
-from panet_lite.datasets import DATA, Pascal, write_atomically
+from panet_lite.datasets import DATA, Pascal
 from panet_lite.evaluation import evaluate
 from panet_lite.feature_bank import FeatureBank
+from panet_lite.files import write_atomically
 from panet_lite.image_bank import ImageBank
 from panet_lite.machine import circumstances
 

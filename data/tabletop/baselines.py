@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from panet_lite import PANet, pretrained
 from panet_lite.backbones import vgg16
-from panet_lite.datasets import VOID, Tabletop, write_atomically
+from panet_lite.datasets import VOID, Tabletop
 from panet_lite.episodes import EpisodeSampler
 from panet_lite.evaluation import Result, confusion, evaluate
+from panet_lite.files import write_atomically
 
 HERE = Path(__file__).parent
 NAMES = {

@@ -14,22 +14,21 @@ from . import harness
 
 
 def cost(answer: object) -> bool | None:
-    """Exercise 1: a 2-way 5-shot step in units of a 1-way 1-shot step."""
+    """Exercise 1: a 5-way 5-shot step in units of a 1-way 1-shot step."""
     no = "no: count the images that pass the backbone in either step; nothing else costs anything to speak of"
     for value, why in (
-        (10.0, "10 is the ratio of the supports: each step has a query as well"),
-        (11.0, "11 is the number of images: divide by those of the 1-way 1-shot step"),
-        (6.0, "6 would be a query for each way: an episode has one query, whatever its ways"),
-        (
-            5.0,
-            "5 is the ratio of the supports if the ways were free: they are not, each has shots of its own",
-        ),
-        (3.0, "3 is a 1-way 5-shot step: here there are two ways of five shots"),
-    ):
+        (25.0, "25 is the ratio of the supports: each step has a query as well"),
+        (26.0, "26 is the number of images: divide by those of the 1-way 1-shot step"),
+        (12.5, "12.5 leaves out the query of the large step: it passes the backbone as the supports do"),
+        (15.0, "15 would be a query for each way: an episode has one query, whatever its ways"),
+        (5.0, "5 is the ratio of the ways, or of the shots: here each of five ways has five shots of its own"),
+        (3.0, "3 is a 1-way 5-shot step, or a 5-way 1-shot one: here five ways have five shots each"),
+        (5.5, "5.5 is a 2-way 5-shot step: here there are five ways"),
+    ):  # fmt: skip
         if harness.equal(answer, value, 1e-3):
             no = why
     return harness.number(
-        answer, 5.5, 0.05, "right: 2 x 5 + 1 images instead of 1 x 1 + 1, and 11 / 2 is 5.5", no
+        answer, 13, 0.05, "right: 5 x 5 + 1 images instead of 1 x 1 + 1, and 26 / 2 is 13", no
     )
 
 
@@ -74,6 +73,18 @@ def from_one(ids: Sequence[int], fold: int, kind: str) -> list[int]:
     return fold_ids(ids, (fold - 1) % 4, kind)
 
 
+def always_a(ids: Sequence[int], fold: int, kind: str) -> list[int]:
+    return fold_ids(ids, fold, "A")
+
+
+def always_b(ids: Sequence[int], fold: int, kind: str) -> list[int]:
+    return fold_ids(ids, fold, "B")
+
+
+def places(ids: Sequence[int], fold: int, kind: str) -> list[int]:
+    return fold_ids(range(1, len(ids) + 1), fold, kind)
+
+
 GAPS = "ids have gaps, so counting by their values makes folds of unequal size: sort them, count places"
 FOLD_MISTAKES = (
     (by_value, GAPS),
@@ -83,6 +94,9 @@ FOLD_MISTAKES = (
     (swapped, "A and B are exchanged: A has consecutive classes, B every fourth"),
     (trained_on, "these are the classes that one trains on: the fold names those that are tested"),
     (from_one, "folds are counted from 0 here: fold 0 begins with the smallest id"),
+    (always_a, "folds A are right, but B look the same: what is asked for stands in `kind`"),
+    (always_b, "folds B are right, but A look the same: what is asked for stands in `kind`"),
+    (places, "these are places in the order of the ids: give the ids that stand there"),
 )
 
 
@@ -99,14 +113,28 @@ def folds(answer: Callable) -> bool | None:
 
     def in_order(ids: list[int], fold: int, kind: str) -> object:
         value = answer(list(ids), fold, kind)
-        return value if value is None or value is Ellipsis else sorted(int(i) for i in value)
+        try:
+            return sorted(int(i) for i in value)
+        except (TypeError, ValueError):  # no ids: judged below
+            return value
 
+    def of_another_size(ids: list[int], fold: int, kind: str) -> object:
+        value = in_order(ids, fold, kind)
+        return value if len(value) != len(ids) // 4 else None
+
+    value, error = harness.attempt(in_order, draw_categories())
+    if not (error or value is None or value is Ellipsis or isinstance(value, list)):
+        return harness.say(False, f"a list of ids is wanted, not {type(value).__name__}")
+    others = (
+        (of_another_size, "a fold has a quarter of the ids, however many there are: yours has more or fewer"),
+        (in_order, "these are not the fold's ids: sort eight of them by hand and take two in a row, or every fourth"),
+    )  # fmt: skip
     return harness.implementation(
         in_order,
         fold_ids,
         draw_categories,
         "right: by place among the sorted ids, in blocks (A) or every fourth (B)",
-        FOLD_MISTAKES,
+        (*FOLD_MISTAKES, *others),
         trials=16,
     )
 
@@ -143,6 +171,21 @@ def freedom_off(a: Tensor, b: Tensor) -> tuple[float, float]:
     return mean, half / float(stats.t.ppf(0.975, len(a) - 1)) * float(stats.t.ppf(0.975, len(a)))
 
 
+def ends(a: Tensor, b: Tensor) -> tuple[float, float]:
+    mean, half = paired(a, b)
+    return mean - half, mean + half
+
+
+def standard_error(a: Tensor, b: Tensor) -> tuple[float, float]:
+    gaps = (a - b).double()
+    return gaps.mean().item(), gaps.std().item() / len(gaps) ** 0.5
+
+
+def by_n(a: Tensor, b: Tensor) -> tuple[float, float]:
+    mean, half = paired(a, b)
+    return mean, half / len(a) ** 0.5
+
+
 UNPAIRED = (
     "you added the spreads of the two lists: seed s gave both trainings the same episodes, so take the "
     "difference seed by seed first"
@@ -157,6 +200,9 @@ SEED_MISTAKES = (
     (lambda a, b: paired(a, b, 0.95), "5 % are left on one side: of 95 % in the middle, 2.5 % lie on either side"),
     (lambda a, b: (-paired(a, b)[0], paired(a, b)[1]), "the sign is turned: with PAR minus without"),
     (lambda a, b: (paired(a, b)[0], 2 * paired(a, b)[1]), "this is the whole interval: return half of it"),
+    (ends, "these are the ends of the interval: return its middle and half of its length"),
+    (standard_error, "this is the standard error: the interval is Student's quantile times as wide on each side"),
+    (by_n, "divide the spread by the root of n, not by n"),
 )  # fmt: skip
 
 
@@ -169,16 +215,30 @@ def draw_scores() -> tuple[Tensor, Tensor]:
 
 def seeds(answer: Callable) -> bool | None:
     """Exercise 3: two tensors of scores, seed by seed -> (mean difference, half of its 95 % interval)."""
+    value, error = harness.attempt(answer, draw_scores())
+    if not (error or value is None or value is Ellipsis) and np.shape(value) != (2,):
+        return harness.say(False, "two numbers are wanted: the mean difference, and half of its interval")
+
+    def pair(a: Tensor, b: Tensor) -> object:
+        value = answer(a, b)
+        return value if value is None or value is Ellipsis else tuple(value)
+
+    half = "half of its interval is not: the spread of the differences, by the root of n, times Student's quantile"
+    others = (
+        (lambda a, b: (paired(a, b)[0], pair(a, b)[1]), f"the mean difference is right, {half}"),
+        (lambda a, b: (pair(a, b)[0], paired(a, b)[1]), "the interval is right, the mean difference is not"),
+        (pair, f"the mean difference is not right, and {half}"),
+    )
     return harness.implementation(
-        answer, paired, draw_scores,
+        pair, paired, draw_scores,
         "right: the difference seed by seed, its standard error, and Student's t for so few",
-        SEED_MISTAKES, trials=8,
+        (*SEED_MISTAKES, *others), trials=8,
     )  # fmt: skip
 
 
 # ---- exercise 4: a mask made smaller -------------------------------------------------------------
 
-BLOCK, SMALL = 8, 48  # a mask of 12 x 16 blocks of 8 pixels becomes 48 x 48: every nearest pixel is the same
+SMALL = 24  # a mask of 96 x 144 becomes 24 x 24: one pixel for 4 x 6
 
 
 def squashed(labels: np.ndarray, size: int) -> np.ndarray:
@@ -221,9 +281,13 @@ MASK_MISTAKES = (
 
 
 def draw_mask() -> tuple[np.ndarray, int]:
-    """Blocks of 0, 2, 5 and 255: (96, 128), uint8, and the size to come to."""
-    values = np.array([0, 2, 5, VOID], np.uint8)[torch.randint(0, 4, (12, 16)).numpy()]
-    return values.repeat(BLOCK, 0).repeat(BLOCK, 1), SMALL
+    """Blocks of 0, 2, 5 and 255: (96, 144), uint8, and the size to come to.
+
+    A new pixel's first and middle old one always lie in one block, so that all ways to be nearest agree, and
+    at a block's edge its last one lies in the next, so that a mean is no label.
+    """
+    values = np.array([0, 2, 5, VOID], np.uint8)[torch.randint(0, 4, (12, 12)).numpy()]
+    return np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1)), SMALL
 
 
 def mask(answer: Callable) -> bool | None:
@@ -234,7 +298,7 @@ def mask(answer: Callable) -> bool | None:
         return harness.say(False, error)
     if value is None or value is Ellipsis:
         return harness.unfilled()
-    why = judged(np.asarray(value), labels, size)
+    why = judged(np.array(value), labels, size)
     return harness.say(not why, why or "right: the nearest pixel, and every number still a name")
 
 
@@ -250,4 +314,6 @@ def judged(value: np.ndarray, labels: np.ndarray, size: int) -> str:
     if value.dtype == object or (new := sorted({*value.ravel().tolist()} - {*labels.ravel().tolist()})):
         found = "no number" if value.dtype == object else f"a {new[0]:g}"
         return f"there is {found} where no pixel was: between a 2 and a 5 lies no 3, so take the nearest pixel, mix none"
-    return "all values are labels, but they lie elsewhere: squash the whole map, each side by its own factor"
+    return (
+        "all values are labels, but not the nearest ones: squash the whole map, each side by its own factor"
+    )
