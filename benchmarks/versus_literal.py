@@ -147,17 +147,8 @@ def works(part: str, names: list[str], episode: Episode, official: str | None) -
 
 def alone(args: argparse.Namespace, part: str, name: str, ways: int, shots: int) -> float:
     """Peak memory in GB of a process that does nothing else."""
-    command = [
-        sys.executable,
-        __file__,
-        "--alone",
-        part,
-        name,
-        str(ways),
-        str(shots),
-        "--size",
-        str(args.size),
-    ]
+    shape, size = map(str, (ways, shots)), ["--size", str(args.size)]
+    command = [sys.executable, __file__, "--alone", part, name, *shape, *size]
     command += ["--device", args.device, *(["--official", args.official] if args.official else [])]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
@@ -231,19 +222,9 @@ def main() -> int:
                 if args.out:
                     keep(args.out, about, rows)
                 print(f"{part}, {ways}-way {shots}-shot", file=sys.stderr)
-    head = [
-        "part",
-        "ways",
-        "shots",
-        "implementation",
-        "seconds",
-        "cpu_seconds",
-        "ratio",
-        "difference",
-        "peak_gb",
-    ]
+    keys = "part ways shots implementation seconds cpu_seconds ratio difference peak_gb".split()
     print(f"{about['hardware']}, {about['threads']} threads, torch {about['torch']}, {args.size} px\n")
-    print(table(head, [["-" if row[key] is None else row[key] for key in head] for row in rows]))
+    print(table(keys, [["-" if row[key] is None else row[key] for key in keys] for row in rows]))
     if device.type == "cpu":
         print("\nCUDA: not measured: no GPU at hand.")
     return int(not all(row["agrees"] for row in rows))

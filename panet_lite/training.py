@@ -151,7 +151,7 @@ def episodes_of(step: int, batch: int) -> range:
 
 def look_ahead(sampler: EpisodeSampler, episodes: range) -> None:
     """Have the images of episodes to come decoded, where a bank is to keep them."""
-    bank = sampler.dataset
+    bank = getattr(sampler, "dataset", None)  # a sampler of one's own need not have one
     if isinstance(bank, ImageBank) and len(bank.kept) < 2 * len(bank):
         with contextlib.suppress(ValueError):  # it is said when the episode's turn comes
             draws = [sampler.draw(i) for i in episodes]

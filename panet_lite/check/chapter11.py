@@ -298,7 +298,7 @@ def mask(answer: Callable) -> bool | None:
         return harness.say(False, error)
     if value is None or value is Ellipsis:
         return harness.unfilled()
-    why = judged(np.array(value), labels, size)
+    why = judged(np.asarray(value), labels, size)
     return harness.say(not why, why or "right: the nearest pixel, and every number still a name")
 
 
