@@ -50,7 +50,7 @@ def add_train(add: Callable) -> None:
     add("--out", type=Path, required=True, help="folder for checkpoint, state and log")
     add("--recipe", choices=RECIPES, default="laptop")
     add("--iterations", type=number, help="steps of SGD (default, here and below: the recipe's)")
-    add("--episodes-per-step", type=number, help="in each process")
+    add("--episodes-per-step", type=number, help="of each process; more than 1 is another optimisation")
     add("--ways", type=number, help="classes of an episode")
     add("--shots", type=number, help="annotated images of each class")
     weight = partial(number, kind=float, least=0)
