@@ -57,7 +57,7 @@ def read_label_map(path: str | Path, size: int | None = None) -> Tensor:
 
 
 def read_mat(path: str | Path) -> np.ndarray:
-    """The label map (H, W) of SBD's cls/*.mat or the instance map of its inst/*.mat, uint8.
+    """The label map (H, W) of a .mat file in SBD's cls/, or the instance map of one in its inst/, uint8.
 
     Errors: ValueError where the file is truncated or holds something else.
     """
