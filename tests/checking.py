@@ -68,3 +68,15 @@ def answers(check, *rows):
         assert part in said(capsys)
 
     return test
+
+
+def one_of_three(check, right):
+    """A test for a question whose answer is a letter, a, b or c."""
+    return answers(
+        check,
+        (None, None, "not filled in"),
+        (right, True, "right"),
+        (f"({right.upper()})", True, "right"),
+        *((letter, False, f"not {letter}") for letter in "abc" if letter != right),
+        (5, False, "choose one"),
+    )
