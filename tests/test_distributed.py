@@ -45,7 +45,7 @@ with machine.processes(device):
     weights = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     tensors = {**saved[1].tensors, "losses": saved[0].tensors["losses"]} if saved else weights
     save_file(tensors, f"{out}.{rank}")
-    print(processes, "processes")
+    sys.stdout.write(f"{processes} processes\\n")  # in one piece: the processes share a pipe
 """
 
 
