@@ -60,7 +60,7 @@ def add_train(add: Callable) -> None:
     add("--save-every", type=number, default=500, metavar="STEPS", help="(default: 500)")
     add("--resume", action="store_true", help="go on with the run in --out, if there is one")
     add("--compile", action="store_true", help="torch.compile the backbone")
-    add("--cuda-graph", action="store_true", help="record a step once, let one GPU repeat it: faster")
+    add("--cuda-graph", action="store_true", help="record a step once, let one GPU repeat it")
 
 
 def add_evaluate(add: Callable) -> None:

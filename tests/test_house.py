@@ -32,7 +32,7 @@ GROUPS = [
 LEVEL = {name: level for level, group in enumerate(GROUPS) for name in group}
 PURE = {"prototypes", "matching", "alignment"}
 # What only the paper's data, other backbones and the command line need: beside the book, not in it.
-FULL_SCALE = {"files", "coco", "folders", "downloads", "disk_bank", "trunks", "commands", "__main__"}
+FULL_SCALE = {"coco", "folders", "downloads", "disk_bank", "trunks", "commands", "__main__"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 ROOMS = [path for path in FILES if path.relative_to(PACKAGE).parts[0] not in ("check", "widgets")]
 
@@ -120,8 +120,8 @@ def test_modules_are_short():
     assert {name: n for name, n in lengths.items() if n > 250} == {}
     beside = {name: n for name, n in lengths.items() if name.removesuffix(".py") in FULL_SCALE}
     assert len(beside) == len(FULL_SCALE)
-    assert sum(lengths.values()) - sum(beside.values()) <= 2500, "the package should be read in an evening"
-    assert sum(beside.values()) <= 1200, "and what full scale needs in another hour"
+    assert sum(lengths.values()) - sum(beside.values()) <= 2600, "the package should be read in an evening"
+    assert sum(beside.values()) <= 1100, "and what full scale needs in another hour"
 
 
 def functions(path):
