@@ -19,7 +19,8 @@ from .files import cached, first_there, lines_of
 from .pictures import label_areas, read_image, read_label_map
 
 VOID = 255  # the label PASCAL VOC gives to pixels nobody should be judged by
-DATA = Path(os.environ.get("PANET_LITE_DATA", Path(__file__).resolve().parents[1] / "data"))
+HERE = Path(__file__).resolve().parent  # installed, the data lie inside the package; in a checkout, beside it
+DATA = Path(os.environ.get("PANET_LITE_DATA") or first_there(HERE / "data", HERE.parent / "data"))
 
 PASCAL_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

@@ -77,7 +77,7 @@ def circumstances(device: torch.device) -> dict:
         "processes": world()[1],
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 

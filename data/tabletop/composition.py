@@ -51,7 +51,7 @@ def areas(root, split):
     """For every image of a split: id and the share of its pixels of each class that it shows."""
     for name in read_ids(root, split):
         counts = np.bincount(read_mask(root, "SegmentationClass", name).ravel(), minlength=256)
-        yield name, {k: counts[k] / SIZE ** 2 for k in range(1, 21) if counts[k]}
+        yield name, {k: counts[k] / SIZE**2 for k in range(1, 21) if counts[k]}
 
 
 def summary(root, split):
@@ -70,8 +70,15 @@ def summary(root, split):
         two_alike += max(classes.values(), default=0) > 1
         for k, area in share.items():
             by_class[k].append(area)
-    return {"images": images, "shown": shown, "by_class": by_class, "one_fold": one_fold / images,
-            "two_alike": two_alike / images, "odd": odd / things, "things": things}
+    return {
+        "images": images,
+        "shown": shown,
+        "by_class": by_class,
+        "one_fold": one_fold / images,
+        "two_alike": two_alike / images,
+        "odd": odd / things,
+        "things": things,
+    }
 
 
 def report(root):
@@ -81,20 +88,28 @@ def report(root):
     print("| measured | train | val |\n|---|---:|---:|")
     rows = [("images", lambda p: p["images"]), ("objects seen", lambda p: p["things"])]
     rows += [(f"images with {n} object{'s' * (n > 1)}", lambda p, n=n: p["shown"][n]) for n in range(1, 5)]
-    rows += [("images of one fold only", lambda p: f"{p['one_fold']:.1%}"),
-             ("images with two instances of a class", lambda p: f"{p['two_alike']:.1%}"),
-             ("objects of odd material", lambda p: f"{p['odd']:.1%}"),
-             ("median class area", lambda p: f"{np.median(np.hstack([*p['by_class'].values()])):.1%}"),
-             (f"class areas under {SPECK:.0%}",
-              lambda p: f"{np.mean(np.hstack([*p['by_class'].values()]) < SPECK):.2%}")]
+    rows += [
+        ("images of one fold only", lambda p: f"{p['one_fold']:.1%}"),
+        ("images with two instances of a class", lambda p: f"{p['two_alike']:.1%}"),
+        ("objects of odd material", lambda p: f"{p['odd']:.1%}"),
+        ("median class area", lambda p: f"{np.median(np.hstack([*p['by_class'].values()])):.1%}"),
+        (
+            f"class areas under {SPECK:.0%}",
+            lambda p: f"{np.mean(np.hstack([*p['by_class'].values()]) < SPECK):.2%}",
+        ),
+    ]
     for label, value in rows:
         print(f"| {label} | {value(parts['train'])} | {value(parts['val'])} |")
-    print("\n| fold | class | train images | val images | median area, train | median area, val |"
-          "\n|---:|---|---:|---:|---:|---:|")
+    print(
+        "\n| fold | class | train images | val images | median area, train | median area, val |"
+        "\n|---:|---|---:|---:|---:|---:|"
+    )
     for k in range(1, 21):
         train, val = (parts[split]["by_class"][k] for split in ("train", "val"))
-        print(f"| {(k - 1) // 5} | {k} {names[k]} | {len(train)} | {len(val)} "
-              f"| {np.median(train):.1%} | {np.median(val):.1%} |")
+        print(
+            f"| {(k - 1) // 5} | {k} {names[k]} | {len(train)} | {len(val)} "
+            f"| {np.median(train):.1%} | {np.median(val):.1%} |"
+        )
     files = [path for folder in FOLDERS for path in (root / folder).iterdir()]
     print(f"\nImages and masks: {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB.")
 
@@ -152,8 +167,10 @@ def manifest(root):
     """Write the SHA-256 of every picture, mask and list to MANIFEST.sha256."""
     files = [root / "classes.txt", root / "objects.csv", *sorted((root / "ImageSets").rglob("*.txt"))]
     files += [path for folder in FOLDERS for path in sorted((root / folder).iterdir())]
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(root).as_posix()}\n"
-             for path in files]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(root).as_posix()}\n"
+        for path in files
+    ]
     (root / "MANIFEST.sha256").write_text("".join(lines))
 
 

@@ -5,16 +5,48 @@ import colorsys
 import bpy
 
 COLOURS = {  # sRGB, jittered at use
-    "white": "f2f0ea", "snow": "f4f6fa", "cream": "efe0bd", "wax": "f1e3c0", "black": "1b1a1c",
-    "grey": "8d8d90", "slate": "565c68", "red": "c22822", "orange": "e8821e", "yellow": "efc62f",
-    "green": "3f9a35", "dark green": "1c5a2c", "fir": "24693a", "blue": "2a66c0",
-    "dark blue": "1d2f63", "purple": "77409b", "pink": "f08db0", "brown": "7c4a26",
-    "bark": "5f3d26", "wood": "b57a42", "light wood": "dbb27a", "dark wood": "6b3f22",
-    "brick": "a5482f", "dough": "c98a45", "coffee": "4a2813", "cork": "c49a6c", "carrot": "ee7415",
-    "pear": "a9bf3a", "pear yellow": "d9c440", "gold": "d9ab4a", "copper": "c9754b",
-    "steel": "c3c7cc", "dark steel": "777b82", "bottle green": "2f7d3c", "amber": "9a5318",
-    "clear": "d5e6ea", "wine": "7d0f2b", "white wine": "e3cf66", "rose": "e5798c",
-    "flame": "ffb43c", "lamplight": "ffe2a0", "lampshade": "e9c98f",
+    "white": "f2f0ea",
+    "snow": "f4f6fa",
+    "cream": "efe0bd",
+    "wax": "f1e3c0",
+    "black": "1b1a1c",
+    "grey": "8d8d90",
+    "slate": "565c68",
+    "red": "c22822",
+    "orange": "e8821e",
+    "yellow": "efc62f",
+    "green": "3f9a35",
+    "dark green": "1c5a2c",
+    "fir": "24693a",
+    "blue": "2a66c0",
+    "dark blue": "1d2f63",
+    "purple": "77409b",
+    "pink": "f08db0",
+    "brown": "7c4a26",
+    "bark": "5f3d26",
+    "wood": "b57a42",
+    "light wood": "dbb27a",
+    "dark wood": "6b3f22",
+    "brick": "a5482f",
+    "dough": "c98a45",
+    "coffee": "4a2813",
+    "cork": "c49a6c",
+    "carrot": "ee7415",
+    "pear": "a9bf3a",
+    "pear yellow": "d9c440",
+    "gold": "d9ab4a",
+    "copper": "c9754b",
+    "steel": "c3c7cc",
+    "dark steel": "777b82",
+    "bottle green": "2f7d3c",
+    "amber": "9a5318",
+    "clear": "d5e6ea",
+    "wine": "7d0f2b",
+    "white wine": "e3cf66",
+    "rose": "e5798c",
+    "flame": "ffb43c",
+    "lamplight": "ffe2a0",
+    "lampshade": "e9c98f",
 }
 KINDS = ["plain", "plain", "glazed", "glazed", "metal", "wood", "striped", "chequer", "speckled", "rough"]
 
@@ -29,7 +61,7 @@ def shade(rng, name, amount=1.0):
     if name is None:
         hsv = [rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.25, 0.95)]
     else:
-        rgb = [int(COLOURS[name][k:k + 2], 16) / 255 for k in (0, 2, 4)]
+        rgb = [int(COLOURS[name][k : k + 2], 16) / 255 for k in (0, 2, 4)]
         hsv = list(colorsys.rgb_to_hsv(*rgb))
         hsv[0] = (hsv[0] + amount * rng.normal(0, 0.012)) % 1
         hsv[1] = min(1, max(0, hsv[1] * (1 + amount * rng.normal(0, 0.12))))
@@ -70,31 +102,50 @@ class Tree:
 def pattern(tree, rng, kind, one, two, size):
     """A colour socket (or plain colour) for a kind of surface, at a scale."""
     place = tree.add("ShaderNodeTexCoord").outputs["Object"]
-    turned = tree.add("ShaderNodeMapping", {"Vector": place, "Rotation": tuple(rng.uniform(0, 6, 3))
-                                            if kind in ("marble", "cloth") else (0, 0, 0),
-                                            "Location": tuple(rng.uniform(0, 9, 3) + 0.013)}).outputs[0]
+    turned = tree.add(
+        "ShaderNodeMapping",
+        {
+            "Vector": place,
+            "Rotation": tuple(rng.uniform(0, 6, 3)) if kind in ("marble", "cloth") else (0, 0, 0),
+            "Location": tuple(rng.uniform(0, 9, 3) + 0.013),
+        },
+    ).outputs[0]
     if kind == "wood":
         stretched = tree.add("ShaderNodeMapping", {"Vector": turned, "Scale": (1, 0.12, 1)}).outputs[0]
-        wave = tree.add("ShaderNodeTexNoise", {"Vector": stretched, "Scale": 9 * size, "Detail": 3.0,
-                                               "Distortion": 0.6})
+        wave = tree.add(
+            "ShaderNodeTexNoise", {"Vector": stretched, "Scale": 9 * size, "Detail": 3.0, "Distortion": 0.6}
+        )
         return tree.blend(tree.step(wave.outputs[0], 0.35, 0.65), one, [c * 0.55 for c in one[:3]] + [1])
     if kind == "striped":
-        wave = tree.add("ShaderNodeTexWave", {"Vector": turned, "Scale": rng.uniform(0.9, 1.8) * size},
-                        bands_direction="Z" if rng.random() < 0.7 else "DIAGONAL")
+        wave = tree.add(
+            "ShaderNodeTexWave",
+            {"Vector": turned, "Scale": rng.uniform(0.9, 1.8) * size},
+            bands_direction="Z" if rng.random() < 0.7 else "DIAGONAL",
+        )
         return tree.blend(tree.step(wave.outputs[1], 0.45, 0.55), one, two)
     if kind == "chequer":
         node = tree.add("ShaderNodeTexChecker", {0: turned, 1: one, 2: two, 3: rng.uniform(5, 9) * size})
         return node.outputs[0]
     if kind in ("brick", "tiles"):
         upright = tree.add("ShaderNodeMapping", {"Vector": turned, "Rotation": (1.57, 0, 0)}).outputs[0]
-        node = tree.add("ShaderNodeTexBrick", {0: upright if kind == "brick" else turned, 1: one, 2: one,
-                                               3: two, "Scale": 7 * size}, offset=0.5 * (kind == "brick"))
+        node = tree.add(
+            "ShaderNodeTexBrick",
+            {0: upright if kind == "brick" else turned, 1: one, 2: one, 3: two, "Scale": 7 * size},
+            offset=0.5 * (kind == "brick"),
+        )
         return node.outputs[0]
     if kind in ("speckled", "marble", "cloth", "rough"):
         scale = {"speckled": 22, "marble": 2.5, "cloth": 60, "rough": 14}[kind] * size
-        noise = tree.add("ShaderNodeTexNoise", {"Vector": turned, "Scale": scale, "Detail": 3.0,
-                                                "Distortion": 2.0 if kind == "marble" else 0.0})
-        low, high = {"speckled": (.6, .66), "marble": (.4, .62), "cloth": (.3, .7), "rough": (.3, .7)}[kind]
+        noise = tree.add(
+            "ShaderNodeTexNoise",
+            {"Vector": turned, "Scale": scale, "Detail": 3.0, "Distortion": 2.0 if kind == "marble" else 0.0},
+        )
+        low, high = {
+            "speckled": (0.6, 0.66),
+            "marble": (0.4, 0.62),
+            "cloth": (0.3, 0.7),
+            "rough": (0.3, 0.7),
+        }[kind]
         return tree.blend(tree.step(noise.outputs[0], low, high), one, two)
     return one
 
@@ -124,11 +175,14 @@ def material(rng, look, size=1.0):
         shader = tree.add("ShaderNodeEmission", {0: one, 1: 1.3}).outputs[0]
     else:
         colour = pattern(tree, rng, kind, one, two, size)
-        rough = {"glazed": (.08, .3), "metal": (.22, .45), "wood": (.35, .6)}.get(kind, (.5, .9))
-        inputs = {"Base Color": colour, "Roughness": rng.uniform(*rough),
-                  "Metallic": 1.0 if kind == "metal" else 0.0}
+        rough = {"glazed": (0.08, 0.3), "metal": (0.22, 0.45), "wood": (0.35, 0.6)}.get(kind, (0.5, 0.9))
+        inputs = {
+            "Base Color": colour,
+            "Roughness": rng.uniform(*rough),
+            "Metallic": 1.0 if kind == "metal" else 0.0,
+        }
         if kind in ("wax", "shade"):
-            inputs |= {"Emission Color": one, "Emission Strength": rng.uniform(.1, .3)}
+            inputs |= {"Emission Color": one, "Emission Strength": rng.uniform(0.1, 0.3)}
         shader = tree.add("ShaderNodeBsdfPrincipled", inputs).outputs[0]
     tree.links.new(shader, out.inputs[0])
     return result

@@ -61,8 +61,11 @@ def plan(seed, split):
 
 def jobs(seed):
     """All frames as (split, id, frame number, things), the splits interleaved."""
-    rows = [(k / COUNTS[split], split, f"{split}_{k:04d}", FIRST[split] + k, things)
-            for split in COUNTS for k, things in enumerate(plan(seed, split))]
+    rows = [
+        (k / COUNTS[split], split, f"{split}_{k:04d}", FIRST[split] + k, things)
+        for split in COUNTS
+        for k, things in enumerate(plan(seed, split))
+    ]
     return [row[1:] for row in sorted(rows)]
 
 
@@ -76,8 +79,10 @@ def write_lists(seed, out):
     for split in COUNTS:
         (sets / f"{split}.txt").write_text("".join(f"{job[1]}\n" for job in rows if job[0] == split))
     for _, name, _, things in rows:
-        lines += [f"{name},{index},{number},{int(odd)},{(index - 1) // 5}"
-                  for number, (index, odd) in enumerate(things, 1)]
+        lines += [
+            f"{name},{index},{number},{int(odd)},{(index - 1) // 5}"
+            for number, (index, odd) in enumerate(things, 1)
+        ]
     (out / "objects.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -131,6 +136,7 @@ def settings(bpy, size, samples, scratch):
 def render(bpy, seed, frame, things, scratch):
     """One frame: the picture and the object index as an integer array."""
     import scene as stage
+
     for old in Path(scratch).glob("*"):
         old.unlink()
     stage.compose(np.random.default_rng([seed, frame]), things)
@@ -173,11 +179,15 @@ def main():
         return
     import bpy
     from scene import SIZE
+
     for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):
         (options.out / folder).mkdir(exist_ok=True)
     k, n = map(int, options.shard.split("/"))
-    todo = [job for job in jobs(options.seed)[k::n][:options.limit]
-            if not (options.out / "JPEGImages" / f"{job[1]}.jpg").exists()]
+    todo = [
+        job
+        for job in jobs(options.seed)[k::n][: options.limit]
+        if not (options.out / "JPEGImages" / f"{job[1]}.jpg").exists()
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         settings(bpy, SIZE, options.samples, scratch)
         start = time.time()

@@ -9,8 +9,26 @@ from shapes import rotation
 
 SIZE, GRID = 192, 44  # pixels a side; cells a side of the quick visibility estimate
 FLOORS = ["wood", "wood", "tiles", "chequer", "plain", "cloth", "cloth", "marble", "striped", "rough"]
-FLOOR_COLOURS = ["wood", "light wood", "dark wood", "white", "cream", "grey", "slate", "blue", "dark blue",
-                 "green", "dark green", "red", "brick", "yellow", "pink", "purple", "black", "steel"]
+FLOOR_COLOURS = [
+    "wood",
+    "light wood",
+    "dark wood",
+    "white",
+    "cream",
+    "grey",
+    "slate",
+    "blue",
+    "dark blue",
+    "green",
+    "dark green",
+    "red",
+    "brick",
+    "yellow",
+    "pink",
+    "purple",
+    "black",
+    "steel",
+]
 
 ENLARGED = {"carrot": 1.3, "fir tree": 1.2, "candle": 1.12, "pear": 1.12}  # else too small to teach with
 
@@ -59,7 +77,7 @@ def visible(camera, clouds):
         nearest = np.minimum(nearest, mine)
     half = slice(GRID // 2, GRID // 2 + GRID)
     seen = np.array([(owner[half, half] == k).sum() for k in range(len(clouds))])
-    return seen / GRID ** 2, seen / np.array(whole)
+    return seen / GRID**2, seen / np.array(whole)
 
 
 def arrange(rng, models):
@@ -69,7 +87,7 @@ def arrange(rng, models):
     for _ in range(60):
         camera = Camera(rng)
         places, shown = scatter(rng, camera, models, clouds)
-        target = rng.uniform(*[(.16, .34), (.27, .45), (.32, .50), (.36, .54)][len(models) - 1])
+        target = rng.uniform(*[(0.16, 0.34), (0.27, 0.45), (0.32, 0.50), (0.36, 0.54)][len(models) - 1])
         points = np.vstack(shown)
         camera.aim = (points.min(0) + points.max(0)) / 2
         shift = rng.normal(0, 0.16, 2)
@@ -80,7 +98,7 @@ def arrange(rng, models):
         camera.aim = camera.aim + (right * shift[0] + up * shift[1]) * camera.distance * 18 / camera.focal
         share, part = visible(camera, shown)
         # at least 5 % of the picture each, and 72 % of itself in sight (40 % now and then)
-        score = min(share.min() / 0.05, part.min() / (0.4 if rng.random() < .3 else 0.72), 1)
+        score = min(share.min() / 0.05, part.min() / (0.4 if rng.random() < 0.3 else 0.72), 1)
         score -= 0.3 * (camera.distance < 2.6) + 0.3 * (share.max() > 0.42)
         if score > best[0]:
             best = (score, (camera, places))
@@ -140,11 +158,12 @@ def put(rng, model, place, odd, index):
 
 def stage(rng, camera):
     """The floor and two walls behind, each of its own material; returns the unwalled direction."""
+
     def plane(name, kind, colour, matrix, size):
         mesh = bpy.data.meshes.new(name)
         corners = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0]], float)
         mesh.from_pydata(corners.tolist(), [], [[0, 1, 2, 3]])
-        calm = rng.random() < (.8 if kind in ("cloth", "rough", "marble") else .4)
+        calm = rng.random() < (0.8 if kind in ("cloth", "rough", "marble") else 0.4)
         look = (kind, colour) if calm else (kind, colour, FLOOR_COLOURS[rng.integers(18)])
         mesh.materials.append(material(rng, look, size))
         thing = bpy.data.objects.new(name, mesh)
@@ -153,21 +172,26 @@ def stage(rng, camera):
 
     pick = FLOOR_COLOURS[rng.integers(len(FLOOR_COLOURS))]
     kind = FLOORS[rng.integers(len(FLOORS))]
-    plane("floor", kind, pick, ((0, 0, 0), (0, 0, rng.uniform(0, 6))), rng.uniform(.25, .7))
-    side, swing = (-1 if rng.random() < .5 else 1), rng.uniform(-20, 20)
+    plane("floor", kind, pick, ((0, 0, 0), (0, 0, rng.uniform(0, 6))), rng.uniform(0.25, 0.7))
+    side, swing = (-1 if rng.random() < 0.5 else 1), rng.uniform(-20, 20)
     for k in range(2):
         a = np.radians(camera.azimuth + 180 + swing + 75 * k * side)
         gap = rng.uniform(1.8, 4)
         where = ((gap * np.cos(a), gap * np.sin(a), 0), (np.pi / 2, 0, a + np.pi / 2))
-        plane("wall", ["plain", "cloth", "marble", "striped", "plain", "wood"][rng.integers(6)],
-              FLOOR_COLOURS[rng.integers(len(FLOOR_COLOURS))], where, rng.uniform(.2, .6))
+        plane(
+            "wall",
+            ["plain", "cloth", "marble", "striped", "plain", "wood"][rng.integers(6)],
+            FLOOR_COLOURS[rng.integers(len(FLOOR_COLOURS))],
+            where,
+            rng.uniform(0.2, 0.6),
+        )
     return camera.azimuth + swing + 38 * side
 
 
 def light(rng, open_side):
     """A key light (sun or lamp) from the side without walls, a world with a bright and a dark side."""
     warm = rng.uniform(-1, 1)
-    tint = (1 + .15 * warm, 1, 1 - .15 * warm)
+    tint = (1 + 0.15 * warm, 1, 1 - 0.15 * warm)
     a = np.radians(open_side + rng.uniform(-45, 45))
     h = np.radians(rng.uniform(35, 72))
     away = np.array([np.cos(a) * np.cos(h), np.sin(a) * np.cos(h), np.sin(h)])
@@ -175,9 +199,9 @@ def light(rng, open_side):
     lamp = bpy.data.lights.new("key", "SUN" if sun else "AREA")
     lamp.color = tint
     if sun:
-        lamp.energy, lamp.angle = rng.uniform(1.6, 2.4), rng.uniform(.02, .25)
+        lamp.energy, lamp.angle = rng.uniform(1.6, 2.4), rng.uniform(0.02, 0.25)
     else:
-        lamp.energy, lamp.size = rng.uniform(150, 220), rng.uniform(.6, 2)
+        lamp.energy, lamp.size = rng.uniform(150, 220), rng.uniform(0.6, 2)
     thing = bpy.data.objects.new("key", lamp)
     thing.location = away * 3.6
     thing.rotation_euler = (np.pi / 2 - h, 0, a + np.pi / 2)
@@ -187,8 +211,8 @@ def light(rng, open_side):
     normal = tree.add("ShaderNodeTexCoord").outputs["Generated"]
     facing = tree.add("ShaderNodeVectorMath", {0: normal, 1: tuple(away)}, operation="DOT_PRODUCT")
     low, high = [shade(rng, "grey", 2), shade(rng, "white", 2)]
-    colour = tree.blend(tree.step(facing.outputs["Value"], -.6, .9), low, high)
-    glow = tree.add("ShaderNodeBackground", {0: colour, 1: rng.uniform(.5, .75)}).outputs[0]
+    colour = tree.blend(tree.step(facing.outputs["Value"], -0.6, 0.9), low, high)
+    glow = tree.add("ShaderNodeBackground", {0: colour, 1: rng.uniform(0.5, 0.75)}).outputs[0]
     tree.links.new(glow, tree.add("ShaderNodeOutputWorld").inputs[0])
     world.cycles.sampling_method = "NONE"
     bpy.context.scene.world = world
@@ -209,8 +233,15 @@ def aim(camera):
 
 def clear():
     """Forget the last frame."""
-    for store in (bpy.data.objects, bpy.data.meshes, bpy.data.materials, bpy.data.lights,
-                  bpy.data.cameras, bpy.data.worlds, bpy.data.images):
+    for store in (
+        bpy.data.objects,
+        bpy.data.meshes,
+        bpy.data.materials,
+        bpy.data.lights,
+        bpy.data.cameras,
+        bpy.data.worlds,
+        bpy.data.images,
+    ):
         for item in list(store):
             store.remove(item)
 

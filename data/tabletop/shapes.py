@@ -25,8 +25,7 @@ def smooth(points, rounds=2):
     """Round a polyline by Chaikin's corner cutting; the end points stay."""
     points = np.asarray(points, float)
     for _ in range(rounds):
-        cut = np.stack([0.75 * points[:-1] + 0.25 * points[1:],
-                        0.25 * points[:-1] + 0.75 * points[1:]], 1)
+        cut = np.stack([0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]], 1)
         points = np.vstack([points[:1], cut.reshape(-1, points.shape[1]), points[-1:]])
     return points
 
@@ -57,7 +56,7 @@ def sphere(radius=1.0, centre=(0, 0, 0), stretch=(1, 1, 1), rings=12):
 
 def box(size, centre=(0, 0, 0)):
     """A box with the given edge lengths."""
-    corners = np.array([[x, y, z] for x in (-.5, .5) for y in (-.5, .5) for z in (-.5, .5)])
+    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
     faces = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
     return corners * np.asarray(size, float) + centre, faces
 
@@ -103,8 +102,10 @@ def tube(path, radius, sides=10, closed=False):
 
 def ring_prism(outer, inner, low, high):
     """A flat ring between two (n, 2) outlines of as many points, from `low` to `high`."""
+
     def lift(flat, z):
         return np.column_stack([flat, np.full(len(flat), z)])
+
     rows = [lift(outer, low), lift(outer, high), lift(inner, high), lift(inner, low)]
     return lattice(np.array(rows), wrap_rows=True, wrap_columns=True)
 
@@ -196,9 +197,10 @@ class Model:
         """Random points on the surface, for a quick estimate of what the camera sees."""
         quads = np.array([(f[0], f[1], f[2], f[3 % len(f)]) for f in self.faces])
         corners = self.points[quads]
-        areas = np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0],
-                                        corners[:, 3] - corners[:, 1]), axis=1) + 1e-12
+        areas = (
+            np.linalg.norm(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1)
+            + 1e-12
+        )
         pick = corners[rng.choice(len(quads), count, p=areas / areas.sum())]
         u, v = rng.random((2, count, 1))
-        return ((1 - u) * ((1 - v) * pick[:, 0] + v * pick[:, 3])
-                + u * ((1 - v) * pick[:, 1] + v * pick[:, 2]))
+        return (1 - u) * ((1 - v) * pick[:, 0] + v * pick[:, 3]) + u * ((1 - v) * pick[:, 1] + v * pick[:, 2])
