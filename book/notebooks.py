@@ -1,11 +1,12 @@
-"""Keep the chapters in one shape: `python book/notebooks.py setup|execute|normalise|check [chapter ...]`.
+"""Keep the chapters in one shape: `python book/notebooks.py setup|execute|normalise|check|cache [chapter ...]`.
 
 setup      write the set-up cell, made from the repository's address in _config.yml, into each chapter
 execute    run each chapter from its first cell to its last and keep the outputs
 normalise  take out of the files whatever changes from run to run or from machine to machine
 check      change nothing; print a line for each thing that `setup` or `normalise` would change
+cache      run the chapters that changed, several at a time, and keep their outputs where Sphinx looks for them
 
-`make notebooks` does all four. Without names, every chapter beside this file is meant.
+`make notebooks` does the first four, `make book` the last. Without names, every chapter beside this file is meant.
 """
 
 import argparse
@@ -79,6 +80,19 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
         record_timing=False,
     )
     return client.execute()
+
+
+def cache(chapters: list[Path], folder: Path) -> int:
+    """Run what `folder`, the book's cache, does not hold yet; the traceback of what raised, and 1."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.executors import load_executor
+
+    store = get_cache(str(folder))
+    names = [store.add_nb_to_project(str(path.resolve())).uri for path in chapters]
+    load_executor("local-parallel", store).run_and_cache(filter_uris=names, timeout=TIMEOUT)
+    failed = [record for record in store.list_project_records(names) if record.traceback]
+    print("".join(f"{record.uri}\n{record.traceback}\n" for record in failed), end="")
+    return int(bool(failed))
 
 
 def merged_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -177,10 +191,12 @@ def findings(path: Path, url: str) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("action", choices=["setup", "execute", "normalise", "check"])
+    parser.add_argument("action", choices=["setup", "execute", "normalise", "check", "cache"])
     parser.add_argument("chapters", nargs="*", type=Path)
     options = parser.parse_args(arguments)
     chapters = options.chapters or sorted(BOOK.glob("*.ipynb"))
+    if options.action == "cache":
+        return cache(chapters, BOOK.parent / "_build" / ".jupyter_cache")
     failed = False
     for path in chapters:
         url = repository(path.resolve().parent)
