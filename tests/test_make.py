@@ -50,7 +50,12 @@ def checkout(tmp_path):
             self.venv = self.folder / ".venv"
 
         def make(self, *what, **environment):
-            env = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), "LOG": str(log), **environment}
+            env = {
+                "PATH": f"{tools}:{os.environ['PATH']}",
+                "HOME": str(tmp_path),
+                "LOG": str(log),
+                **environment,
+            }
             return subprocess.run(
                 ["make", *what], cwd=self.folder, env=env, capture_output=True, text=True, timeout=60
             )

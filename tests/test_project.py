@@ -23,6 +23,7 @@ LINES = [
     if line.strip() and not line.lstrip().startswith("#")
 ]
 PINS = {canonicalize_name(r.name): r for r in map(Requirement, LINES)}
+TARGETS = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 EXTRAS = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
 
 
@@ -71,7 +72,7 @@ def test_version_is_the_same_everywhere():
 def test_readme_and_continuous_integration_run_the_same_two_commands():
     script = ROOT / ".ci" / "run"
     commands = [line for line in script.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]
-    assert commands == ["make book", "make test"]
+    assert commands == ["make book", "make test", "make places"]
     assert script.stat().st_mode & stat.S_IXUSR
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^make book\b.*\nmake test\b", readme, re.M)
@@ -79,9 +80,34 @@ def test_readme_and_continuous_integration_run_the_same_two_commands():
 
 def test_makefile_lists_every_target():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^([a-z]+):.*## ", makefile, re.M))
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
-    assert listed == set(phony) - {"FORCE"}
+    assert TARGETS == set(phony) - {"environment"}
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+# Actions of GitHub's own, with their major version; anything else would run with this repository's rights.
+ACTION = re.compile(r"actions/[a-z-]+@v\d+")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_only_call_make(path):
+    """What they do can be done by hand; `gh` hands a release's files in."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"]["contents"] == ("write" if path.stem == "release" else "read")
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 180
+        for step in job["steps"]:
+            if "uses" in step:
+                assert ACTION.fullmatch(step["uses"])
+            else:
+                program, target, *_ = step["run"].split()
+                assert (program == "make" and target in TARGETS) or step["run"].startswith(
+                    "gh release create "
+                )
+
+
+def test_workflows_are_those_that_the_book_needs():
+    assert {path.stem for path in WORKFLOWS} == {"test", "book", "weekly", "release"}
 
 
 def test_readme_example_runs():
