@@ -47,7 +47,7 @@ book: environment ## install what is needed, run the chapters, build the book
 
 test: environment ## install what is needed, test the package and every chapter's printed outputs
 	@echo "==> testing the package, and running every chapter and comparing what it prints"
-	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	  --nbval-sanitize-with=tests/nbval_sanitize.cfg --ignore=tests/places tests book/*.ipynb
 
 check: environment ## while you work: style, and the quick tests of the package (a minute)

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 BOOK = Path(__file__).resolve().parent
-TIMEOUT = 120  # seconds a cell may take, here as in _config.yml and in `make test`
+TIMEOUT = 600  # seconds a cell may take, here as in _config.yml and in `make test`: the machine may be slow
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 VOLATILE = ("execution", "ExecuteTime", "collapsed", "scrolled", "jupyter", "id", "outputId", "colab")
 MARK = 'find_spec("panet_lite")'  # by this the set-up cell is known

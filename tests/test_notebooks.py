@@ -466,6 +466,23 @@ def test_execute_runs_in_the_chapters_folder(tmp_path):
     assert notebook.cells[0].execution_count == 1 and not notebook.cells[0].metadata
 
 
+def test_cache_runs_what_changed_and_shows_what_raises(tmp_path, capfd):
+    from jupyter_cache import get_cache
+
+    paths = [tmp_path / f"{name}.ipynb" for name in ("good", "bad")]
+    for path, source in zip(paths, ("print(6 * 7)", "1 / 0")):
+        notebook = notebooks.put_setup(new_notebook(cells=[new_code_cell(source)]), "https://example.org/a")
+        path.write_text(notebooks.dump(notebooks.normalise(notebook, path.stem)), encoding="utf-8")
+    assert notebooks.cache(paths[:1], tmp_path / "cache") == 0
+    store = get_cache(str(tmp_path / "cache"))
+    kept = store.match_cache_notebook(notebooks.read(paths[0]))
+    assert store.get_cache_bundle(kept.pk).nb.cells[-1].outputs[0].text == "42\n"
+    assert notebooks.cache(paths, tmp_path / "cache") == 1  # and what is kept is not run again
+    assert store.match_cache_notebook(notebooks.read(paths[0])).created == kept.created
+    said = capfd.readouterr().out
+    assert str(paths[1]) in said and "ZeroDivisionError" in said and str(paths[0]) not in said
+
+
 def test_normalise_makes_pictures_smaller_once():
     x = np.arange(128, dtype=np.uint8)
     noise = np.random.default_rng(0).integers(0, 8, (128, 128, 3), dtype=np.uint8)

@@ -642,7 +642,11 @@ def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="no compiler")
 def test_a_compiled_backbone_trains_the_same(tmp_path, cli, monkeypatch):
-    """In float32; and the files are those of any run, to be resumed with or without --compile."""
+    """In float32; and the files are those of any run, to be resumed with or without --compile.
+
+    Of the network two blocks are enough: a compiler takes seconds for each layer.
+    """
+    monkeypatch.setattr("panet_lite.backbones.BLOCKS", ((64,), (128,)))
     plain = torch.autocast("cpu", enabled=False)
     monkeypatch.setattr(steps, "reduced_precision", lambda *_: plain)
     for name, more in (("plain", []), ("compiled", ["--compile"])):
