@@ -1,6 +1,5 @@
 """The files around the package agree with each other: versions, dependencies, commands, claims."""
 
-import hashlib
 import re
 import stat
 import tomllib
@@ -105,13 +104,3 @@ def test_config_names_one_branch_and_the_books_folder():
     assert settings["launch_buttons"]["colab_url"].startswith("https://colab.")
     assert settings["execute"]["execute_notebooks"] == "cache"
     assert settings["sphinx"]["config"]["nb_execution_raise_on_error"] is True
-
-
-def test_vendored_files_are_what_their_list_says():
-    """book/_assets/vendor/README.md names every third-party file with its SHA-256."""
-    vendor = ROOT / "book" / "_assets" / "vendor"
-    rows = re.findall(r"^\| `(\S+)` \|.*\| `([0-9a-f]{64})` \|$", (vendor / "README.md").read_text(), re.M)
-    there = {p.relative_to(vendor).as_posix() for p in vendor.rglob("*.js")}
-    assert {name for name, _ in rows} == there
-    for name, digest in rows:
-        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
