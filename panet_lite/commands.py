@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from . import datasets
 from .backbones import backbone
 from .coco import Coco
 from .datasets import Pascal, SegmentationDataset, Tabletop
@@ -23,7 +22,7 @@ from .files import write_atomically
 from .folders import Folder
 from .image_bank import ImageBank
 from .machine import asked_to_stop, circumstances, world
-from .model import PANet
+from .model import PANet, checkpoint
 from .training import (
     LAPTOP,
     PAPER,
@@ -66,15 +65,13 @@ def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
 def open_backbone(args: argparse.Namespace, weights: str) -> nn.Module:
     """The backbone with a checkpoint's weights, random ones, or those that every training starts from."""
     torch.manual_seed(args.seed)
-    width = args.width
-    if weights == "pretrained" and args.backbone == "vgg16" and width != 1:
-        weights = datasets.DATA / "checkpoints" / f"fold{args.fold}-init.safetensors"
-        if width != 0.25 or not weights.is_file():
-            why = f": {weights} is missing" if width == 0.25 else ""
+    if weights == "pretrained" and args.backbone == "vgg16" and args.width != 1:
+        if args.width != 0.25:
             raise ValueError(
-                f"There are no pre-trained weights of width {width:g}{why}. Give --weights a checkpoint, or random."
+                f"There are no pre-trained weights of width {args.width:g}. Give --weights a checkpoint, or random."
             )
-    return backbone(args.backbone, None if weights == "random" else weights, width)
+        weights = checkpoint(args.fold, "init")
+    return backbone(args.backbone, None if weights == "random" else weights, args.width)
 
 
 def recipe_asked_for(args: argparse.Namespace) -> Recipe:
@@ -153,13 +150,13 @@ def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
     """Score the test classes of the fold, print the numbers and write them to --out."""
     named = PRESETS[args.preset].test_split
     dataset = open_dataset(args, args.split or named.get(args.dataset, named["pascal"]))
-    model = PANet(open_backbone(args, args.weights)).to(device)
-    classes = dataset.labels_of(args.classes) if args.classes else None
-    if other := sorted(set(classes or ()) - set(dataset.fold(args.fold))):
+    classes, fold = dataset.labels_of(args.classes) if args.classes else None, dataset.fold(args.fold)
+    if other := sorted(set(classes or ()) - set(fold)):
         raise ValueError(
             f"{dataset.classes[other[0] - 1]!r} is no class of fold {args.fold}: choose from "
-            f"{', '.join(dataset.classes[c - 1] for c in dataset.fold(args.fold))}."
+            f"{', '.join(dataset.classes[c - 1] for c in fold)}."
         )
+    model = PANet(open_backbone(args, args.weights)).to(device)
     names = ("fold", "backbone", "weights", "annotation", "precision", "seed")
     numbers = {"command": " ".join(sys.argv[1:]), "dataset": repr(dataset), **circumstances(device)}
     numbers |= {name: getattr(args, name) for name in names}

@@ -20,7 +20,14 @@ from .pictures import label_areas, read_image, read_label_map
 
 VOID = 255  # the label PASCAL VOC gives to pixels nobody should be judged by
 HERE = Path(__file__).resolve().parent  # installed, the data lie inside the package; in a checkout, beside it
-DATA = Path(os.environ.get("PANET_LITE_DATA") or first_there(HERE / "data", HERE.parent / "data"))
+NAMED = os.environ.get("PANET_LITE_DATA", "").strip()
+OWN = first_there(HERE / "data", HERE.parent / "data", HERE / "data")
+DATA = Path(os.path.abspath(os.path.expanduser(NAMED))) if NAMED else OWN
+REMEDY = (
+    "It comes with panet_lite: install that again, or set PANET_LITE_DATA to"  # a file of DATA is missing
+)
+REMEDY = f"PANET_LITE_DATA is set to {NAMED!r}: unset it, or let it name" if NAMED else REMEDY
+REMEDY += " a folder that holds tabletop/ and checkpoints/."
 
 PASCAL_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -65,9 +72,10 @@ class SegmentationDataset:
     def check_files(self, paths: Iterable[Path], listing: str) -> None:
         """A FileNotFoundError names the first file that is missing, and how many are."""
         if missing := [path for path in paths if not path.is_file()]:
+            advice = REMEDY if self.root == DATA / "tabletop" else "Copy or extract it again."
             raise FileNotFoundError(
                 f"The data set at {self.root} is incomplete: {len(missing)} files that {listing} lists are "
-                f"missing, the first is {missing[0]}. Copy or extract it again."
+                f"missing, the first is {missing[0]}. {advice}"
             )
 
     def listed(self) -> list[str]:
@@ -80,11 +88,9 @@ class SegmentationDataset:
         if not listing.is_file():
             if there := sorted(path.stem for path in listing.parent.glob("*.txt")):
                 raise FileNotFoundError(f"There is no list {listing}: choose one of {', '.join(there)}.")
-            raise FileNotFoundError(
-                f"There is no data set at {self.root}: {listing} is missing. Tabletop-5i comes with the "
-                "repository in data/tabletop; for PASCAL VOC, PANET_VOC_ROOT or --root names the folder that "
-                "holds VOC2012/."
-            )
+            other = "For PASCAL VOC, PANET_VOC_ROOT or --root names the folder that holds VOC2012/."
+            advice = REMEDY if self.root == DATA / "tabletop" else other
+            raise FileNotFoundError(f"There is no data set at {self.root}: {listing} is missing. {advice}")
         firsts = [line.split()[0] for line in lines_of(listing)]
         return [Path(first).stem if "/" in first else first for first in firsts]
 
@@ -163,11 +169,11 @@ class SegmentationDataset:
 
     def fold(self, index: int) -> tuple[int, ...]:
         """The labels of a fold, counted from 0: fold i is the paper's split-(i + 1)."""
-        if not 0 <= index < len(self.folds):
+        if index not in range(len(self.folds)):
             raise ValueError(
-                f"There is no fold {index}: folds are 0..{len(self.folds) - 1}, the paper's split-1 is fold 0."
+                f"There is no fold {index!r}: folds are 0..{len(self.folds) - 1}, the paper's split-1 is fold 0."
             )
-        return self.folds[index]
+        return self.folds[int(index)]
 
     def labels_of(self, names: list[str] | tuple[str, ...]) -> tuple[int, ...]:
         """Class names to labels."""
@@ -179,7 +185,7 @@ class SegmentationDataset:
 
 
 class Tabletop(SegmentationDataset):
-    """Tabletop-5i: rendered everyday objects, 20 classes, 4 folds; lies in data/tabletop."""
+    """Tabletop-5i: rendered everyday objects, 20 classes, 4 folds; comes with the package."""
 
     def __init__(
         self, split: str = "val", size: int | None = None, root: str | Path | None = None,

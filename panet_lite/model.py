@@ -1,14 +1,15 @@
 """PANet: backbone -> prototypes -> matching -> alignment. Reads like Figure 2 of the paper."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from . import datasets
 from .alignment import alignment_loss
 from .backbones import vgg16
-from .datasets import DATA
 from .episodes import Episode
 from .matching import match, segmentation_loss, upsample
 from .prototypes import support_prototypes
@@ -111,11 +112,16 @@ class PANet(nn.Module):
         return self(episode).loss(episode, lambda_par)
 
 
-VARIANTS = {
-    "par": "fold{}.safetensors",
-    "without-par": "fold{}-without-par.safetensors",
-    "init": "fold{}-init.safetensors",
-}
+VARIANTS = {"par": "", "without-par": "-without-par", "init": "-init"}  # ends of the files' names
+
+
+def checkpoint(fold: int, variant: str) -> Path:
+    """The file of one of the models that come with the package. Errors: ValueError where there is none such."""
+    if variant not in list(VARIANTS):
+        raise ValueError(f"There is no variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
+    if fold not in range(4):
+        raise ValueError(f"There are no weights for fold {fold!r}: they come for folds 0..3 of Tabletop-5i.")
+    return datasets.DATA / "checkpoints" / f"fold{int(fold)}{VARIANTS[variant]}.safetensors"
 
 
 def pretrained(fold: int = 0, variant: str = "par") -> PANet:
@@ -125,7 +131,4 @@ def pretrained(fold: int = 0, variant: str = "par") -> PANet:
     "init" is where both began: trained to name the other folds' classes, before any episode
     (PANet-init, Sec. 4.2).
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"There is no variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
-    path = DATA / "checkpoints" / VARIANTS[variant].format(fold)
-    return PANet(vgg16(path, width=0.25)).eval()
+    return PANet(vgg16(checkpoint(fold, variant), width=0.25)).eval()

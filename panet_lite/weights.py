@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from . import datasets
+
 LAYERS = ("backbone.", "trunk.")  # names that wrap a backbone's own in a checkpoint
 HEAD = ("avgpool", "classifier", "fc")  # what torchvision's networks name classes with; no part of a backbone
 COUNTER = "num_batches_tracked"  # of BatchNorm; old files of torchvision's have none, and nobody asks for it
@@ -40,12 +42,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Errors: FileNotFoundError where there is no file, ValueError where it is truncated, no
     checkpoint, or a pickle with code in it, which is never run.
     """
-    path = Path(path)
+    path, own = Path(path), datasets.DATA / "checkpoints"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no checkpoint at {path}: train one with `python -m panet_lite train`, or take "
-            "one of data/checkpoints/."
-        )
+        other = f": train one with `python -m panet_lite train`, or take one of those in {own}."
+        remedy = f". {datasets.REMEDY}" if path.parent == own else other
+        raise FileNotFoundError(f"There is no checkpoint at {path}{remedy}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

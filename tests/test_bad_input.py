@@ -1,5 +1,6 @@
 """Bad input gets one clear sentence, and nothing is lost."""
 
+import importlib.util
 import json
 import os
 import re
@@ -15,12 +16,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from panet_lite import EpisodeSampler, PANet, datasets, own_episode
+from panet_lite import EpisodeSampler, PANet, datasets, own_episode, pretrained
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import Pascal, Tabletop
 from panet_lite.episodes import Episode
 from panet_lite.files import write_atomically
+from panet_lite.model import checkpoint
 from panet_lite.pictures import picture_size, read_image, read_label_map
 from panet_lite.training import save_checkpoint
 
@@ -316,10 +318,88 @@ def test_half_copied_data_set(copy, folder, name):
         Tabletop("val", root=copy)
 
 
-@pytest.mark.parametrize("fold", [-1, 4, 100])
+@pytest.mark.parametrize("fold", [-1, 4, 100, "0", None, 0.5])
 def test_fold_out_of_range(tiny, fold):
-    with pytest.raises(ValueError, match=rf"There is no fold {fold}: folds are 0..3"):
+    with pytest.raises(ValueError, match=rf"There is no fold {fold!r}: folds are 0..3"):
         tiny().fold(fold)
+    with pytest.raises(
+        ValueError, match=rf"There are no weights for fold {fold!r}: they come for folds 0..3"
+    ):
+        pretrained(fold)
+
+
+def test_a_fold_may_be_any_whole_number(tiny):
+    assert tiny().fold(np.int64(1)) == tiny().fold(torch.tensor(1)) == tiny().fold(1)
+    assert checkpoint(np.int64(1), "init").name == "fold1-init.safetensors"
+
+
+@pytest.mark.parametrize("variant", ["PAR", None, ["par"]])
+def test_no_such_variant(variant):
+    with pytest.raises(
+        ValueError, match=rf"no variant {re.escape(repr(variant))}: choose one of par, without"
+    ):
+        pretrained(0, variant)
+
+
+def read_again(monkeypatch, named, source=datasets.__file__):
+    """The module `datasets` as a new process has it, with this PANET_LITE_DATA."""
+    monkeypatch.setenv("PANET_LITE_DATA", named)
+    spec = importlib.util.spec_from_file_location("panet_lite.datasets_again", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("named", ["", "  "])
+def test_an_empty_name_of_the_data_folder_is_none(monkeypatch, named):
+    again = read_again(monkeypatch, named)
+    assert (again.DATA / "tabletop" / "classes.txt").is_file() and "It comes with panet_lite" in again.REMEDY
+
+
+@pytest.mark.parametrize("named", ["~/tiny", "here/../tiny", "{}/tiny "])
+def test_a_data_folder_is_found_wherever_one_goes(tiny_voc, tmp_path, monkeypatch, named):
+    """From the home folder, or from the folder that Python was started in."""
+    (tmp_path / "tiny").symlink_to(tiny_voc)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    again = read_again(monkeypatch, named.format(tmp_path))
+    monkeypatch.chdir("/")
+    assert again.DATA.is_absolute() and len(again.Tabletop()) == 60
+
+
+@pytest.mark.parametrize("named", ["/no/such/folder", "~/none", "~nobody-at-all/x", "none", os.devnull])
+def test_a_data_folder_that_is_none(tmp_path, monkeypatch, named):
+    """One sentence that repeats the name as it was given, for pictures and for weights."""
+    again = read_again(monkeypatch, named)
+    remedy = f"PANET_LITE_DATA is set to {named!r}: unset it, or let it name a folder that holds tabletop/ and checkpoints/."
+    for name in ("DATA", "REMEDY"):
+        monkeypatch.setattr(datasets, name, getattr(again, name))
+    with pytest.raises(FileNotFoundError, match=f"no data set at .*val.txt is missing. {remedy}$"):
+        Tabletop("val")
+    with pytest.raises(FileNotFoundError, match=f"no checkpoint at .*/fold2.safetensors. {remedy}$"):
+        pretrained(2)
+
+
+def test_code_that_was_installed_without_its_data(tmp_path, monkeypatch):
+    """As `cp panet_lite /somewhere` does: the sentence says how to get the data."""
+    code = shutil.copy(datasets.__file__, tmp_path)
+    again = read_again(monkeypatch, "", code)
+    assert again.DATA == tmp_path / "data"
+    remedy = "It comes with panet_lite: install that again, or set PANET_LITE_DATA to a folder that holds tabletop/ and checkpoints/."
+    monkeypatch.setattr(datasets, "DATA", again.DATA)
+    with pytest.raises(FileNotFoundError, match=f"no data set at {tmp_path}/data/tabletop: .*{remedy}$"):
+        Tabletop("val")
+    with pytest.raises(FileNotFoundError, match=f"no checkpoint at {tmp_path}/data/.*{remedy}$"):
+        pretrained(0, "init")
+
+
+def test_data_of_the_package_that_are_incomplete(copy, monkeypatch):
+    (copy / "JPEGImages" / "val_017.jpg").unlink()
+    monkeypatch.setattr(datasets, "DATA", copy.parent)
+    with pytest.raises(
+        FileNotFoundError, match="is incomplete: 1 files .*val_017.jpg. It comes with panet_lite"
+    ):
+        Tabletop("val")
 
 
 def test_unknown_class_name_and_preset(tiny):
@@ -607,8 +687,7 @@ def test_no_weights_to_start_from(cli, tmp_path):
     for command in (("train", *out), ("evaluate", "--device", "cpu")):
         code, _, err = cli(*command)
         path = datasets.DATA / "checkpoints" / "fold0-init.safetensors"
-        sentence = f"There are no pre-trained weights of width 0.25: {path} is missing. Give --weights a checkpoint, or random."
-        assert code == 1 and err == [f"panet_lite: {sentence}"]
+        assert code == 1 and err == [f"panet_lite: There is no checkpoint at {path}. {datasets.REMEDY}"]
     code, _, err = cli("train", "--width", 0.5, *out)
     sentence = "There are no pre-trained weights of width 0.5. Give --weights a checkpoint, or random."
     assert code == 1 and err == [f"panet_lite: {sentence}"] and not (tmp_path / "out").exists()

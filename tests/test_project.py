@@ -1,10 +1,10 @@
 """The files around the package agree with each other: versions, dependencies, commands, claims."""
 
-import hashlib
+import contextlib
 import re
 import stat
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from pybtex.database import parse_file
 
 from panet_lite.__main__ import arguments
 
@@ -133,11 +134,78 @@ def test_config_names_one_branch_and_the_books_folder():
     assert settings["sphinx"]["config"]["nb_execution_raise_on_error"] is True
 
 
-def test_vendored_files_are_what_their_list_says():
-    """book/_assets/vendor/README.md names every third-party file with its SHA-256."""
-    vendor = ROOT / "book" / "_assets" / "vendor"
-    rows = re.findall(r"^\| `(\S+)` \|.*\| `([0-9a-f]{64})` \|$", (vendor / "README.md").read_text(), re.M)
-    there = {p.relative_to(vendor).as_posix() for p in vendor.rglob("*.js")}
-    assert {name for name, _ in rows} == there
-    for name, digest in rows:
-        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest
+def environments():
+    """What a marker may see: the systems and versions that are supported."""
+    for system, platform in (("Linux", "linux"), ("Darwin", "darwin")):
+        for minor in (11, 12, 13):
+            yield {
+                "platform_system": system,
+                "sys_platform": platform,
+                "python_version": f"3.{minor}",
+                "python_full_version": f"3.{minor}.0",
+            }
+
+
+def asked_for(requirement, extras=("",)):
+    """Whether a requirement holds on one of the supported systems, given the extras of who has it."""
+    marker = requirement.marker
+    return not marker or any(marker.evaluate({**e, "extra": x}) for e in environments() for x in extras)
+
+
+def needed(texts):
+    """The names of all that these requirements lead to, as the installed packages tell."""
+    todo, seen = [Requirement(text) for text in texts], set()
+    while todo:
+        requirement = todo.pop()
+        name, extras = canonicalize_name(requirement.name), ("", *requirement.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        with contextlib.suppress(PackageNotFoundError):  # for another system or version of Python
+            todo += [r for r in map(Requirement, requires(name) or []) if asked_for(r, extras)]
+    return {name for name, _ in seen}
+
+
+def test_no_pin_is_dead():
+    """Each is asked for by pyproject.toml, or by what is asked for there; einops once was not."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    assert set(PINS) - needed([*PROJECT["dependencies"], *EXTRAS, *build]) == set()
+    assert "pytest" not in needed(PROJECT["dependencies"]) and "sympy" in needed(PROJECT["dependencies"])
+
+
+def test_floors():
+    """What must not be installed: a loader of weights with a hole, a SciPy that was withdrawn."""
+    ranges = {canonicalize_name(r.name): r.specifier for r in map(Requirement, PROJECT["dependencies"])}
+    assert ranges["torch"].contains("2.10.0") and not ranges["torch"].contains("2.9.1")  # CVE-2026-24747
+    assert ranges["scipy"].contains("1.11.1") and not ranges["scipy"].contains("1.11.0")
+    assert "traitlets" not in ranges  # Colab has loaded an old one already
+    python = SpecifierSet(PROJECT["requires-python"])
+    assert python.contains("3.11") and not python.contains("3.10.14")
+    known = {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d+$", c)}
+    assert known == {"3.11", "3.12", "3.13"} and all(map(python.contains, known))
+
+
+def test_links_of_the_package_lead_to_the_repository():
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    urls = PROJECT["urls"]
+    assert urls["Repository"] == settings["url"] and urls["Issues"] == f"{settings['url']}/issues"
+    assert urls["Changelog"] == f"{settings['url']}/blob/{settings['branch']}/CHANGELOG.md"
+
+
+def test_citation():
+    """The fields that CFF 1.2.0 asks for, and the paper as the book's list of works has it."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["cff-version"], citation["type"], citation["license"]) == ("1.2.0", "software", "MIT")
+    assert citation["message"] and citation["title"] and citation["authors"] == PROJECT["authors"]
+    assert citation["repository-code"] == PROJECT["urls"]["Repository"]
+    released = re.search(r"^## \[0\.1\.0\] - (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)[1]
+    assert released in ("unreleased", str(citation["date-released"]))
+    (paper,) = citation["references"]
+    bib = parse_file(ROOT / "book" / "references.bib").entries["wang2019panet"]
+    names = [f"{person['family-names']}, {person['given-names']}" for person in paper["authors"]]
+    assert names == [str(person) for person in bib.persons["author"]]
+    assert paper["title"] == re.sub("[{}]", "", bib.fields["title"]) and paper["doi"] == bib.fields["doi"]
+    assert (
+        f"{paper['start']}--{paper['end']}" == bib.fields["pages"]
+        and str(paper["year"]) == bib.fields["year"]
+    )
