@@ -40,7 +40,7 @@ if found is None:
     if done.returncode:
         said = done.stderr.strip()
         why = re.findall("(?i:fatal|error): (?!subproc)(.+)", said) or [said]
-        raise RuntimeError(f"pip failed: {{why[0]}}; mend that and run this cell "
+        raise RuntimeError(f"pip failed: {{why[0]}}; mend it and run this cell "
                            "again, or start from a checkout with `make lab`")
     importlib.invalidate_caches()
     print("panet_lite is installed. If it is not found, restart the kernel.")

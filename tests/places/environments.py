@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         except RuntimeError as error:
             print(f"{parser.prog}: {error}", file=sys.stderr)
             return 1
-        nbval = ["--nbval", f"--nbval-kernel-name={KERNEL}", "--nbval-cell-timeout=120"]
+        nbval = ["--nbval", f"--nbval-kernel-name={KERNEL}", "--nbval-cell-timeout=300"]
         nbval += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
         command = [sys.executable, "-m", "pytest", *nbval, *more, *map(str, chapters)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, "JUPYTER_PATH": str(jupyter)}).returncode
