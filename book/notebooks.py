@@ -29,8 +29,26 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 VOLATILE = ("execution", "ExecuteTime", "collapsed", "scrolled", "jupyter", "id", "outputId", "colab")
 MARK = 'find_spec("panet_lite")'  # by this the set-up cell is known
 SETUP = """\
-import importlib.util, os, sys  # on Colab the next line fetches the book; elsewhere it does nothing
-if importlib.util.find_spec("panet_lite") is None: get_ipython().system("test -d panet-lite || git clone -q --depth 1 {url} panet-lite; pip install -q -e ./panet-lite"); sys.path.insert(0, os.path.abspath("panet-lite"))"""  # noqa: E501
+# Where panet_lite is installed this cell does nothing; Colab comes without it.
+import importlib.util, os, re, subprocess, sys
+
+found = importlib.util.find_spec("panet_lite")
+book = "panet-lite @ git+{url}"
+if found is None:
+    print("pip installs panet_lite and its needs into", sys.prefix, flush=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", book]
+    done = subprocess.run(pip, capture_output=True, errors="replace")
+    if done.returncode:
+        said = done.stderr.strip()
+        why = re.findall("(?i:fatal|error): (?!subproc)(.+)", said) or [said]
+        raise RuntimeError(f"pip failed: {{why[0]}}; mend it and run this cell "
+                           "again, or start from a checkout with `make lab`")
+    importlib.invalidate_caches()
+    print("panet_lite is installed. If it is not found, restart the kernel.")
+else:
+    last = found.submodule_search_locations[0] + "/widgets/widgets.css"
+    if not os.path.exists(last):  # a copy that was cut short
+        raise RuntimeError(f"{{last}} is missing: delete this half of a copy")"""
 
 
 def repository(book: Path = BOOK) -> str:

@@ -1,8 +1,10 @@
-"""The set-up cell: what makes a chapter run on a machine that has only Jupyter, such as Colab's.
+"""The set-up cell: what makes a chapter run where only Jupyter is, such as on Colab; pip is played here.
 
-Also the one setting behind it, the repository's address in _config.yml.
+Also the one setting behind it, the repository's address in _config.yml. With a real pip, a real kernel and the
+real project the cell is tried in places/test_colab.py.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -14,88 +16,127 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import panet_lite
+
 ROOT = Path(__file__).resolve().parents[1]
 URL = notebooks.repository()
-
-# A kernel that has no panet_lite: IPython's shell with the project taken off the path.
-BARE_KERNEL = """
-import importlib.util, os, sys
-from IPython.core.interactiveshell import InteractiveShell
-sys.meta_path = [f for f in sys.meta_path if "editable" not in getattr(f, "__module__", type(f).__module__)]
-sys.path = [p for p in sys.path if not os.path.isdir(os.path.join(p, "panet_lite"))]
-assert importlib.util.find_spec("panet_lite") is None
-shell, folder = InteractiveShell.instance(), os.getcwd()
-for _ in range(2):
-    shell.run_cell(sys.argv[1]).raise_error()
-import panet_lite
-assert panet_lite.__file__.startswith(os.path.join(folder, "panet-lite")), panet_lite.__file__
-assert os.getcwd() == folder
-"""
-
-
-def script(path, *lines):
-    path.write_text("#!/bin/sh\n" + "\n".join(lines) + "\n")
-    path.chmod(0o755)
+CELL = notebooks.SETUP.format(url=URL)
 
 
 @pytest.fixture
-def bare_machine(tmp_path):
-    """An environment whose git finds the repository in a local folder and whose pip only takes notes."""
-    git = shutil.which("git")
-    if git is None:
-        pytest.skip("git is not installed")
-    origin, tools, folder = tmp_path / "origin", tmp_path / "tools", tmp_path / "content"
-    for path in (origin / "panet_lite", tools, folder):
-        path.mkdir(parents=True)
-    (origin / "panet_lite" / "__init__.py").write_text("")
-    script(tools / "pip", f'echo "$@" >> "{tmp_path}/pip.log"')
-    script(tools / "git", f'echo "$@" >> "{tmp_path}/git.log"', f'exec "{git}" "$@"')
-    (tmp_path / "gitconfig").write_text(
-        f'[url "{origin.as_uri()}"]\n\tinsteadOf = {URL}\n[user]\n\tname = t\n\temail = t@example.org\n'
+def bare(tmp_path, monkeypatch):
+    """No panet_lite is found, and the Python that the cell calls says `bare(stderr, exit status)`."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "panet_lite" else find(name)
     )
-    environment = {
-        **os.environ,
-        "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "HOME": str(tmp_path),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-    }
-    environment.pop("PYTHONPATH", None)
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
-        subprocess.run([git, *command], cwd=origin, env=environment, check=True)
-    return folder, environment
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    def play(stderr="", status=0):
+        (tmp_path / "stderr").write_text(stderr, encoding="utf-8")
+        script = f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked"\ncat "{tmp_path}/stderr" >&2\nexit {status}\n'
+        (tmp_path / "python").write_text(script)
+        (tmp_path / "python").chmod(0o755)
+
+    return play
 
 
-def test_set_up_cell_fetches_the_book_once(bare_machine, tmp_path):
-    folder, environment = bare_machine
-    for _ in range(2):  # two kernels, each runs the cell twice
-        subprocess.run(
-            [sys.executable, "-c", BARE_KERNEL, notebooks.SETUP.format(url=URL)],
-            cwd=folder,
-            env=environment,
-            check=True,
-        )
-    assert (tmp_path / "git.log").read_text().splitlines() == [f"clone -q --depth 1 {URL} panet-lite"]
-    asked = (tmp_path / "pip.log").read_text()
-    assert set(asked.splitlines()) == {"install -q -e ./panet-lite"}
-    assert not any(name in asked for name in ("torch", "numpy", "ipywidgets", "-U", "--upgrade"))
+def test_where_the_package_is_the_cell_does_nothing(monkeypatch, capfd):
+    def nobody(*_, **__):
+        raise AssertionError("the set-up cell called a program")
 
-
-def test_set_up_cell_does_nothing_where_the_package_is_installed():
+    monkeypatch.setattr(subprocess, "run", nobody)
     before = list(sys.path), os.getcwd()
-
-    def nobody():
-        raise AssertionError("the set-up cell wanted a shell")
-
-    exec(notebooks.SETUP.format(url=URL), {"get_ipython": nobody})
+    exec(CELL, {})
     assert (list(sys.path), os.getcwd()) == before
+    assert capfd.readouterr() == ("", "")
 
 
-def test_set_up_cell_is_two_lines_and_never_changes_the_folder():
-    cell = notebooks.SETUP.format(url=URL)
-    assert len(cell.splitlines()) == 2
-    assert "chdir" not in cell and "cd " not in cell
+def test_the_cell_asks_the_kernels_own_pip_for_the_package_and_says_so(bare, tmp_path, capfd):
+    bare()
+    before = list(sys.path), os.getcwd(), sorted(os.listdir())
+    exec(CELL, {})
+    assert (list(sys.path), os.getcwd(), sorted(os.listdir())) == before
+    asked = (tmp_path / "asked").read_text()
+    assert asked == f"-m pip install -q panet-lite @ git+{URL}\n"  # nothing else by name, and no -U
+    out, err = capfd.readouterr()
+    said = out.splitlines()
+    assert len(said) == 2 and sys.prefix in said[0] and "is installed" in said[1] and err == ""
+
+
+GIT = """\
+  fatal: unable to access 'https://example.org/': Could not resolve host: example.org
+  error: subprocess-exited-with-error
+
+  x git clone --filter=blob:none --quiet https://example.org did not run successfully.
+error: subprocess-exited-with-error
+"""
+ISOLATED = """\
+  error: subprocess-exited-with-error
+      ERROR: Could not find a version that satisfies the requirement setuptools>=77 (from versions: none)
+      ERROR: No matching distribution found for setuptools>=77
+"""
+OLD = "ERROR: Package 'panet-lite' requires a different Python: 3.10.13 not in '>=3.11'\n"
+MANAGED = """\
+error: externally-managed-environment
+
+× This environment is externally managed
+hint: See PEP 668 for the detailed specification.
+"""
+
+
+@pytest.mark.parametrize(
+    "stderr, reason",
+    [
+        (GIT, "unable to access 'https://example.org/': Could not resolve host: example.org"),
+        (
+            ISOLATED,
+            "Could not find a version that satisfies the requirement setuptools>=77 (from versions: none)",
+        ),
+        ("ERROR: Cannot find command 'git'\n", "Cannot find command 'git'"),
+        (OLD, "Package 'panet-lite' requires a different Python: 3.10.13 not in '>=3.11'"),
+        (MANAGED, "externally-managed-environment"),
+        ("/usr/bin/python3: No module named pip\n", "/usr/bin/python3: No module named pip"),
+    ],
+    ids=["network", "build", "git", "old Python", "managed", "no pip"],
+)
+def test_where_pip_fails_one_sentence_says_why_and_the_next_run_works(stderr, reason, bare, capfd):
+    bare(stderr, 1)
+    with pytest.raises(RuntimeError) as raised:
+        exec(CELL, {})
+    sentence = str(raised.value)
+    assert sentence.startswith(f"pip failed: {reason}; ") and "again" in sentence
+    assert len(sentence.splitlines()) == 1 and "is installed" not in capfd.readouterr().out
+    bare()
+    exec(CELL, {})
+    assert "is installed" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("files", [[], ["__init__.py"], ["__init__.py", "model.py", "widgets/__init__.py"]])
+def test_half_a_copy_is_known_by_what_it_lacks(files, tmp_path):
+    """In the way of the package lies a folder of its name: the sentence names it and what is missing."""
+    for name in files:
+        (tmp_path / "panet_lite" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "panet_lite" / name).touch()
+    (tmp_path / "panet_lite").mkdir(exist_ok=True)
+    command = [sys.executable, "-S", "-c", CELL]  # no site-packages, so no package behind it
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True
+    )
+    last = tmp_path / "panet_lite" / "widgets" / "widgets.css"
+    assert f"RuntimeError: {last} is missing" in done.stderr and "pip" not in done.stdout
+
+
+def test_what_a_copy_that_was_cut_short_lacks_is_what_comes_last():
+    package = Path(panet_lite.__file__).parent
+    files = [p.relative_to(package).as_posix() for p in package.rglob("*") if p.is_file()]
+    assert max(f for f in files if "__pycache__" not in f) == "widgets/widgets.css"
+
+
+def test_the_cell_is_short_and_leaves_path_and_folder_alone():
+    lines = CELL.splitlines()
+    assert len(lines) <= 22 and max(map(len, lines)) <= 79
+    assert not any(word in CELL for word in ("chdir", "sys.path", "makedirs", "mkdir", "get_ipython", "-U"))
 
 
 @pytest.fixture

@@ -80,18 +80,22 @@ class Array(traitlets.TraitType):
 class Widget(anywidget.AnyWidget):
     """An anywidget with a still picture for where no JavaScript runs (GitHub, PDF, Colab unexecuted).
 
-    A subclass names its ES module, `class Paint(Widget, script="paint.js")` (`parts`: more
-    .js and .css of its own), and writes `figure()`, the still picture, and `alt()`, one sentence that says what
-    the picture shows. `message` is shown in the widget.
+    A subclass names its ES module, `script = "paint.js"` (`parts`: more .js and .css of its own), and writes
+    `figure()`, the still picture, and `alt()`, one sentence that says what the picture shows. `message` is
+    shown in the widget.
     """
 
+    parts: tuple[str, ...] = ()
     message = traitlets.Unicode("").tag(sync=True)
     from_page = False  # whether the change being handled was made in the page
+    _ipython_display_ = None  # ipywidgets 7 has one, which would show the view without the picture
 
-    def __init_subclass__(cls, script: str | None = None, parts: tuple[str, ...] = (), **kwargs):
-        if script is not None:
-            scripts, styles = ([p for p in parts if p.endswith(end)] for end in (".js", ".css"))
-            cls._esm, cls._css = module(*scripts, script), source("widgets.css", *styles)
+    def __init_subclass__(cls, **kwargs):
+        # Attributes and no keywords of the class, which traitlets 5.7 (Colab's) refuses. An instance gets a
+        # subclass of its own from anywidget, which names no script and inherits what was made of it here.
+        if "script" in cls.__dict__:
+            scripts, styles = ([p for p in cls.parts if p.endswith(end)] for end in (".js", ".css"))
+            cls._esm, cls._css = module(*scripts, cls.script), source("widgets.css", *styles)
         super().__init_subclass__(**kwargs)
 
     def checked(self, name: str, array: np.ndarray) -> None:

@@ -27,7 +27,7 @@ CARRIED = ((1, 1, 2), (1, 5, 1), (2, 1, 2))  # ways, shots, seeds 0.. of each cl
 SUPPORT_SIDE = 2 / 3  # of a picture that the page shows as a support only
 
 
-class EpisodeBrowser(Widget, script="browser.js"):
+class EpisodeBrowser(Widget):
     """Choose fold, class, ways, shots and seed; see the supports, the query, its truth and the prediction.
 
     The episode is the first of `EpisodeSampler(dataset, dataset.fold(fold), ways, shots, seed=seed)` whose
@@ -38,6 +38,7 @@ class EpisodeBrowser(Widget, script="browser.js"):
     prediction: uint8 (1, H, W'), None without models; assign to it, and the page shows yours.
     """
 
+    script = "browser.js"
     deck = traitlets.Dict().tag(sync=True)  # what the page carries
     drawn = traitlets.Dict().tag(sync=True)  # a deck of the one episode that was asked for
     selection = traitlets.Dict().tag(sync=True)

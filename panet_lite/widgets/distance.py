@@ -19,7 +19,7 @@ from .base import SceneWidget
 from .scenes import CHANNELS, class_iou, first_query, scene, segment, unpacked
 
 
-class DistanceAndTemperature(SceneWidget, script="distance.js", parts=("temperature.js", "plots.js")):
+class DistanceAndTemperature(SceneWidget):
     """Turn alpha and exchange the distance of Eq. 3, and watch probability, entropy and loss of a query.
 
     It shows the first query of the first task of `episode`. names: of the ways.
@@ -29,6 +29,8 @@ class DistanceAndTemperature(SceneWidget, script="distance.js", parts=("temperat
     label_map: uint8 (W * K, H, W'), the supports' masks; the page does not change it, but follows it.
     """
 
+    script = "distance.js"
+    parts = ("temperature.js", "plots.js")
     alpha = traitlets.Float().tag(sync=True)
     distance = traitlets.Enum(tuple(ALPHA)).tag(sync=True)
 

@@ -19,7 +19,7 @@ from .scenes import CHANNELS, class_iou, completed, first_query, scene, segment,
 RUNGS = ("dense", "box", "scribble", "point", "yours")
 
 
-class AnnotationLadder(SceneWidget, script="ladder.js", parts=("ladder.css",)):
+class AnnotationLadder(SceneWidget):
     """What the query's prediction loses from rung to rung, as the supports are annotated with less and less.
 
     It shows the first query of the first task of `episode`, which comes with dense masks; the other kinds
@@ -29,6 +29,8 @@ class AnnotationLadder(SceneWidget, script="ladder.js", parts=("ladder.css",)):
     "yours", empty at first. prediction: uint8 (1, H, W'), what follows from the selected rung.
     """
 
+    script = "ladder.js"
+    parts = ("ladder.css",)
     selection = traitlets.Unicode("dense").tag(sync=True)
 
     def __init__(

@@ -18,7 +18,7 @@ from .base import SceneWidget
 from .scenes import CHANNELS, class_iou, completed, scene, segment, unpacked
 
 
-class PaintAndSegment(SceneWidget, script="paint.js"):
+class PaintAndSegment(SceneWidget):
     """Paint on the supports of the first task of `episode`, and the query is segmented as you paint.
 
     names: of the ways. start: the annotation to begin with, one of `annotations.KINDS` or "empty".
@@ -29,6 +29,7 @@ class PaintAndSegment(SceneWidget, script="paint.js"):
     assigns `label_map`; assign to it, and the page shows yours until the next stroke.
     """
 
+    script = "paint.js"
     active = traitlets.List(traitlets.Bool()).tag(sync=True)
 
     def __init__(

@@ -100,7 +100,7 @@ def face_alike(spaces: Sequence[dict]) -> None:
         space["points"], space["prototypes"] = space["points"] @ turn, space["prototypes"] @ turn
 
 
-class EmbeddingSpace(Widget, script="space.js", parts=("cloud.js", "looking.js", "space.css")):
+class EmbeddingSpace(Widget):
     """The feature cells and prototypes of the first task of `episode`, as points, in one space or several.
 
     models: {name: PANet}, all matching by cosine and of one feature size (h, w). names: of the ways.
@@ -109,6 +109,8 @@ class EmbeddingSpace(Widget, script="space.js", parts=("cloud.js", "looking.js",
     selection: uint8 (N, h, w), 1 where a cell is selected; W * K supports, way by way, then Q queries.
     """
 
+    script = "space.js"
+    parts = ("cloud.js", "looking.js", "space.css")
     scene = traitlets.Dict().tag(sync=True)
     spaces = traitlets.List(traitlets.Dict()).tag(sync=True)
     shown = traitlets.Unicode().tag(sync=True)

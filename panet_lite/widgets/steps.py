@@ -22,7 +22,7 @@ from .scenes import CHANNELS, class_iou, completed, first_query, scene, segment,
 STEPS = 6
 
 
-class AlignmentSteps(SceneWidget, script="steps.js", parts=("alignment.js", "stages.js", "steps.css")):
+class AlignmentSteps(SceneWidget):
     """Walk through Fig. 2 of the paper, spoil the supports' masks, and see what becomes of IoU and L_PAR.
 
     It shows the first query of the first task of `episode`. names: of the ways.
@@ -32,6 +32,8 @@ class AlignmentSteps(SceneWidget, script="steps.js", parts=("alignment.js", "sta
     step: 1 to 6. prediction: uint8 (1, H, W'), the query's label map that follows from `label_map`.
     """
 
+    script = "steps.js"
+    parts = ("alignment.js", "stages.js", "steps.css")
     step = traitlets.Int(1, min=1, max=STEPS).tag(sync=True)
 
     def __init__(
