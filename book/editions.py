@@ -1,12 +1,13 @@
-"""Write the book's other editions from its chapters: `python book/editions.py plain|teacher|check`.
+"""Write the book's other editions from its chapters: `python book/editions.py plain|teacher|lab|check`.
 
 plain    book/plain/*.ipynb, for Colab, GitHub and students: Markdown that every viewer knows, no solutions
 teacher  _build/editions/teacher/*.ipynb, the same with the solutions, folded
+lab      lab/*.ipynb, for JupyterLab and Notebook 7 with jupyterlab-myst, which folds the solutions; what is
+         there already is kept, it may be a reader's work
 check    change nothing; print a line for each file of book/plain that `plain` would change
 
-There is one source, the committed chapter (book/*.ipynb), and nobody edits an edition by hand. Code cells and
-outputs are the source's; directives, roles and targets become Markdown and a little HTML. `make notebooks` and
-`make editions` call this.
+There is one source, the committed chapter (book/*.ipynb). Code cells and outputs are the source's; what a
+viewer does not know of directives, roles and targets becomes Markdown.
 """
 
 import argparse
@@ -34,7 +35,11 @@ OPTIONS = re.compile(r"\A(?::[\w-]+:[^\n]*\n?)*")
 NOTES = {
     "plain": "the plain edition, for Colab, GitHub and students; the solutions are with the source",
     "teacher": "the teacher's edition: each solution is folded below its exercise",
+    "lab": "the edition for JupyterLab: each solution is folded below its exercise",
 }
+FOLDERS = {"plain": "book/plain", "teacher": "_build/editions/teacher", "lab": "lab"}
+# Only the paper's equations have numbers, and exercises are numbered as on the page.
+NUMBERING = "---\nnumbering:\n  equation: false\n  exercise:\n    enumerator: {}\n---\n\n"
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,11 @@ class Chapter:
 
     book: Book
     stem: str
-    solutions: bool
+    kind: str  # of the edition: plain, teacher or lab
     exercises: dict[str, str] = field(default_factory=dict)  # label -> "Exercise 3.2: its title"
     cited: list[str] = field(default_factory=list)
 
-    def numbered(self, count: int) -> str:
+    def numbered(self, count: int | str) -> str:
         """As the page numbers exercises and figures: by chapter."""
         return f"{int(self.stem[:2])}.{count}" if NUMBERED.match(self.stem) else str(count)
 
@@ -137,10 +142,11 @@ def cite(chapter: Chapter, keys: str, in_text: bool) -> str:
 
 
 def page_link(chapter: Chapter, name: str) -> str:
-    """To a chapter: the notebook beside this one. To a page that is no notebook: the repository's."""
-    if (chapter.book.folder / name).with_suffix(".ipynb").exists():
-        return f"{Path(name).stem}.ipynb"
-    return chapter.book.address(f"{Path(name).stem}.md")
+    """To a chapter: the notebook beside this one. To a page that is no notebook: the source of it."""
+    stem = Path(name).stem
+    if (chapter.book.folder / f"{stem}.ipynb").exists():
+        return f"{stem}.ipynb"
+    return f"../book/{stem}.md" if chapter.kind == "lab" else chapter.book.address(f"{stem}.md")
 
 
 def role(chapter: Chapter, name: str, content: str) -> str:
@@ -155,8 +161,14 @@ def role(chapter: Chapter, name: str, content: str) -> str:
 
 
 def box(title: str, body: str) -> str:
-    """A quotation in HTML: inside, Markdown and equations keep their own lines."""
-    return f"<blockquote>\n\n**{title}**\n\n{body}\n\n</blockquote>"
+    """A quotation under a bold title. Tables and code interrupt it: not every viewer draws them inside."""
+    text = f"**{title}**\n\n{body}".splitlines()
+    lines = [f"> {line}".rstrip() for line in text]
+    for token in parser().parse("\n".join(text)):
+        if token.level == 0 and token.type in ("table_open", "fence"):
+            start, end = token.map
+            lines[start - 1 : end + 1] = ["", *text[start:end], ""]
+    return "\n".join(lines)
 
 
 def works(chapter: Chapter) -> str:
@@ -177,9 +189,13 @@ def block(chapter: Chapter, token: Token) -> str:
     """What stands for a target, an equation or a directive."""
     if token.type == "myst_target":
         return ""
-    if token.type == "math_block":
-        return f"$$\n{token.content.strip()}\n$$"
+    if token.type == "math_block":  # on one line, it can stand in a quotation as well
+        return f"$${' '.join(line.strip() for line in token.content.strip().splitlines())}$$"
     name, argument, options, body = directive(token)
+    if chapter.kind == "lab" and name != "bibliography":
+        head = token.content[: len(token.content) - len(body)]
+        info, inside = plain(token.info, chapter), body if name == "code-block" else plain(body, chapter)
+        return f"{token.markup}{info}\n{head}{inside.rstrip(chr(10))}\n{token.markup}"
     if name == "admonition":
         return box(plain(argument, chapter), plain(body, chapter))
     if name == "exercise":
@@ -187,7 +203,7 @@ def block(chapter: Chapter, token: Token) -> str:
     if name == "solution":
         number = chapter.exercises[argument].split(":")[0].lower()
         source = chapter.book.address(f"{chapter.stem}.ipynb")
-        if not chapter.solutions:
+        if chapter.kind == "plain":
             return (
                 f"*[The solution of {number}]({source}) is in the chapter's source, and folded on its page.*"
             )
@@ -256,20 +272,20 @@ def first_words(chapter: Chapter) -> str:
     """Which chapter of which book this is, and who wrote the file."""
     which = f"Chapter {int(chapter.stem[:2])}" if NUMBERED.match(chapter.stem) else "The first page"
     settings, source = chapter.book.settings, f"{chapter.stem}.ipynb"
-    words = f"{which} of [{settings['title']}]({settings['repository']['url']})"
-    words += f", {NOTES['teacher' if chapter.solutions else 'plain']}."
-    if not chapter.solutions:
+    words = f"{which} of [{settings['title']}]({settings['repository']['url']}), {NOTES[chapter.kind]}."
+    if chapter.kind == "plain":
         words += f" [Open it in Colab]({chapter.book.colab(f'plain/{source}')})."
     words += (
         f" A program, `book/editions.py`, wrote this file from [its source]({chapter.book.address(source)})."
     )
-    return f"*{words} The next cell makes the notebook ready: run it first.*"
+    head = NUMBERING.format(chapter.numbered("%s")) if chapter.kind == "lab" else ""
+    return f"{head}*{words} The next cell makes the notebook ready: run it first.*"
 
 
-def edition(path: Path, solutions: bool = False) -> NotebookNode:
-    """The plain edition of a chapter, or the teacher's."""
+def edition(path: Path, kind: str) -> NotebookNode:
+    """One edition of a chapter."""
     notebook = notebooks.read(path)
-    chapter = Chapter(Book(path.parent), path.stem, solutions)
+    chapter = Chapter(Book(path.parent), path.stem, kind)
     find_exercises(chapter, notebook)
     setup = notebook.cells.pop(notebooks.first_code_cell(notebook))
     cells, figures = [new_markdown_cell(first_words(chapter)), setup], 0
@@ -288,29 +304,42 @@ def edition(path: Path, solutions: bool = False) -> NotebookNode:
     return notebook
 
 
-def main(arguments: list[str] | None = None, folder: Path = notebooks.BOOK) -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("action", choices=["plain", "teacher", "check"])
-    action = options.parse_args(arguments).action
-    target = folder.parent / "_build/editions/teacher" if action == "teacher" else folder / "plain"
-    chapters, failed = Book(folder).chapters, False
+def write(folder: Path, kind: str) -> None:
+    """All chapters' editions of one kind. What has no chapter goes, but for the folder in which a reader works."""
+    target = folder.parent / FOLDERS[kind]
     target.mkdir(parents=True, exist_ok=True)
-    for old in (p for p in sorted(target.glob("*.ipynb")) if not (folder / p.name).exists()):
-        failed = action == "check"
-        print(f"{old.name}: no such chapter; `make notebooks` removes the file")
-        if not failed:
-            old.unlink()
-    for path in chapters:
-        text, file = notebooks.dump(edition(path, action == "teacher")), target / path.name
-        if action == "check":
-            if not file.exists() or file.read_text(encoding="utf-8") != text:
-                failed = True
-                print(f"plain/{path.name}: not what its chapter gives; run `make notebooks`")
+    for path in Book(folder).chapters:
+        file = target / path.name
+        if kind == "lab" and file.exists():
+            print(f"{file.name} is kept as it is; remove it to have the chapter afresh")
             continue
+        text = notebooks.dump(edition(path, kind))
         file.write_text(text, encoding="utf-8")
         if len(text.encode()) > LIMIT:
             print(f"{file.name}: {len(text.encode()):,} bytes, more than {LIMIT:,}")
-    return int(failed)
+    for old in target.glob("*.ipynb") if kind != "lab" else []:
+        if not (folder / old.name).exists():
+            old.unlink()
+
+
+def findings(folder: Path) -> list[str]:
+    """What is wrong with book/plain: one line for each file."""
+    written = {path.name: path.read_text(encoding="utf-8") for path in (folder / "plain").glob("*.ipynb")}
+    wanted = {path.name: notebooks.dump(edition(path, "plain")) for path in Book(folder).chapters}
+    wrong = sorted(name for name in {*written, *wanted} if written.get(name) != wanted.get(name))
+    return [f"plain/{name} is not what its chapter gives: run `make notebooks`" for name in wrong]
+
+
+def main(arguments: list[str] | None = None, folder: Path = notebooks.BOOK) -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("action", choices=[*FOLDERS, "check"])
+    action = options.parse_args(arguments).action
+    if action != "check":
+        write(folder, action)
+        return 0
+    found = findings(folder)
+    print("".join(f"{line}\n" for line in found), end="")
+    return int(bool(found))
 
 
 if __name__ == "__main__":
