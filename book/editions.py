@@ -194,8 +194,8 @@ def block(chapter: Chapter, token: Token) -> str:
     name, argument, options, body = directive(token)
     if chapter.kind == "lab" and name != "bibliography":
         head = token.content[: len(token.content) - len(body)]
-        info, inside = plain(token.info, chapter), body if name == "code-block" else plain(body, chapter)
-        return f"{token.markup}{info}\n{head}{inside.rstrip(chr(10))}\n{token.markup}"
+        inside = body.rstrip() if name == "code-block" else "\n" + plain(body, chapter)
+        return f"{token.markup}{plain(token.info, chapter)}\n{head}{inside}\n{token.markup}"
     if name == "admonition":
         return box(plain(argument, chapter), plain(body, chapter))
     if name == "exercise":

@@ -1,4 +1,4 @@
-"""The plain and the teacher's editions: what a chapter says, said so that Colab, GitHub and others render it.
+"""The other editions of a chapter: what it says, said so that Colab, GitHub or JupyterLab render it.
 
 Each guard looks at one chapter and what book/editions.py made of it; further down, each is shown to be able to
 fail. How the editions look, and that they run, is for tests/places.
@@ -24,7 +24,8 @@ CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 URL = notebooks.repository()
 WORKS = parse_file(BOOK / "references.bib").entries
 EQUATION = re.compile(r"\$\$(.+?)\$\$", re.S)
-ALONE = re.compile(r"(?:\A|\n\n)\$\$\n((?:[^\n]+\n)+?)\$\$(?=\n\n|\Z)")
+ALONE = re.compile(r"(?:\A|\n>?\n)(?:> )?\$\$([^\n$]+)\$\$(?=\n>?\n|\n:::|\Z)")  # in a quotation, a box, or neither
+HEAD = re.compile(r"^`{3,}\{exercise\}.+\n:label:.+", re.M)
 CITATION = re.compile(r"\{cite(?::t)?\}`([^`]+)`")
 CITED = re.compile(r"\[[^][]+?(?:, \d{4}|\(\d{4}\))\]\(([^)]+)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -32,19 +33,19 @@ CODE = re.compile(r"^(```+|~~~+).*?^\1|(?<![}`])`[^`\n]+`", re.M | re.S)
 
 
 @cache
-def made(path, solutions):
+def made(path, kind):
     """A chapter as it is committed, and its edition; whoever spoils one takes a copy."""
-    source, edition = notebooks.read(path), editions.edition(path, solutions)
-    return SimpleNamespace(source=source, edition=edition, stem=path.stem, solutions=solutions)
+    source, edition = notebooks.read(path), editions.edition(path, kind)
+    return SimpleNamespace(source=source, edition=edition, stem=path.stem, kind=kind)
 
 
 def squeezed(texts):
     return [" ".join(text.split()) for text in texts]
 
 
-def told(notebook, solutions):
+def told(m):
     """The chapter's text as far as the edition should hold it."""
-    return prose(notebook) if solutions else SOLUTION.sub("", prose(notebook))
+    return SOLUTION.sub("", prose(m.source)) if m.kind == "plain" else prose(m.source)
 
 
 def other_code(m):
@@ -77,39 +78,42 @@ def unsaid_origin(m):
 
 
 def raw_markup(m):
-    """Directives may stand in code only, where nobody renders them."""
+    """Of what MyST has beside Markdown, JupyterLab's extension renders four directives, the others nothing."""
     text = CODE.sub("", prose(m.edition))
-    text += "\n".join(re.findall(r"^[`~:]{3,}\{.*", prose(m.edition), re.M))
+    text += "\n".join(["", *re.findall(r"^[`~:]{3,}\{.*", prose(m.edition), re.M)])
+    if m.kind == "lab":
+        text = re.sub(r"^(:::|```+)(\{(admonition|exercise|solution|code-block)\}.*)?$", "", text, flags=re.M)
     for found in re.findall(r":::.*|[`~]{3,}\{.*|\{[a-z:]+\}`|^\(\S+\)=.*|\{\{.*", text, re.M):
         yield f"raw markup: {found}"
 
 
 def wrong_solutions(m):
-    """The teacher's edition has all of them folded, the plain one none."""
-    text = prose(m.edition)
+    """The plain edition has none, the others have all of them, folded."""
+    text, wanted = prose(m.edition), {} if m.kind == "plain" else exercises(m.source)
+    if m.kind == "lab":
+        folded = exercises(m.edition)
+    else:
+        bodies = re.findall(r"<details>\n<summary>.+?</summary>\n\n(.+?)\n\n</details>", text, re.S)
+        found = [code for b in bodies for code in re.findall(r"^```python\n(.+?\n)```$", b, re.M | re.S)]
+        folded = dict(zip(wanted, found)) if len(found) == text.count("<details") == len(wanted) else None
+    if folded != wanted:
+        yield f"not the {len(wanted)} solutions that should be there, folded"
     for label, code in exercises(m.source).items():
-        there = f"```python\n{code}```\n" in text
-        if there != m.solutions:
-            yield f"the solution of {label} is {'missing' if m.solutions else 'there'}"
-    folded = len(re.findall(r"<details>\n<summary>.+?</summary>\n\n.+?\n\n</details>", text, re.S))
-    if folded != (len(exercises(m.source)) if m.solutions else 0) or folded != text.count("<details"):
-        yield f"{folded} folded solutions"
+        if (code in text) != (label in wanted):
+            yield f"the solution of {label} is {'missing' if label in wanted else 'there'}"
 
 
 def wrong_equations(m):
-    """In order, each between lines of two dollars with empty lines around: so all viewers find it."""
-    before = squeezed(EQUATION.findall(told(m.source, m.solutions)))
+    """In order, each on a line of its own between two dollars, with empty lines around: so all viewers find it."""
+    before = squeezed(EQUATION.findall(told(m)))
     text = prose(m.edition)
     after = ALONE.findall(text)
     if before != squeezed(after) or text.count("$$") != 2 * len(after):
         yield f"{len(before)} equations became {len(after)}"
-    for line in (line for body in after for line in body.splitlines()):
-        if re.match(r"\s*([-+*#>]|\d+[.)])\s", line):
-            yield f"a Markdown parser may take this line of an equation for a list or a heading: {line}"
 
 
 def citations_without_link(m):
-    text = told(m.source, m.solutions)
+    text = told(m)
     keys = [k.strip() for found in CITATION.findall(text) for k in found.split(",")]
     body, _, listed = prose(m.edition).partition("\n## References\n")
     targets = CITED.findall(body)
@@ -126,6 +130,13 @@ def citations_without_link(m):
 
 def exercises_without_title(m):
     text, number = prose(m.edition), m.stem[:2].lstrip("0")
+    if m.kind == "lab":  # the extension counts them
+        wanted = f"{number}.%s" if number.isdigit() else "%s"
+        if f"\n    enumerator: {wanted}\n" not in m.edition.cells[0].source:
+            yield "the exercises are not numbered by chapter"
+        if HEAD.findall(text) != HEAD.findall(prose(m.source)):
+            yield "the exercises' heads are not the chapter's"
+        return
     for count, found in enumerate(EXERCISE.finditer(prose(m.source)), 1):
         title = f"**Exercise {number}.{count}: {found['head'].strip()}**"
         if text.count(title) != 1 or not found["head"].strip():
@@ -164,7 +175,8 @@ def broken_links(m):
         elif target.startswith("#"):
             found = f"\n## {target[1:]}\n" in text
         else:
-            found = target.startswith("https://") or (BOOK / "plain" / target).is_file()
+            file = (ROOT / editions.FOLDERS[m.kind] / target).resolve()
+            found = target.startswith("https://") or file.is_file() or BOOK / target in CHAPTERS
         if not found:
             yield f"{target} leads nowhere"
 
@@ -186,10 +198,10 @@ GUARDS = [
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
-@pytest.mark.parametrize("solutions", [False, True], ids=["plain", "teacher"])
+@pytest.mark.parametrize("kind", ["plain", "teacher", "lab"])
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_edition(path, solutions, guard):
-    assert not list(guard(made(path, solutions)))
+def test_edition(path, kind, guard):
+    assert not list(guard(made(path, kind)))
 
 
 def test_committed_plain_editions_are_what_the_program_writes(capsys):
@@ -268,7 +280,7 @@ def unfold(m):
         (put("(eq9)=\n"), raw_markup),
         (tell_a_solution, wrong_solutions),
         (replace(r"\tag{1}", ""), wrong_equations),
-        (replace("$$\np_c", "$$p_c"), wrong_equations),
+        (replace("\n>\n> $$p_c", "\n> $$p_c"), wrong_equations),
         (put("so\n$$\nx\n$$"), wrong_equations),
         (put("([Wang et al., 2019](https://example.org))"), citations_without_link),
         (replace("Zhang et al. (2020)](https:", "Zhang et al. (2020)](http:"), citations_without_link),
@@ -284,16 +296,28 @@ def unfold(m):
     ],
 )
 def test_guard_sees_a_spoilt_edition(spoil, guard):
-    spoilt = copy.deepcopy(made(BOOK / "03_prototypes.ipynb", False))
+    spoilt = copy.deepcopy(made(BOOK / "03_prototypes.ipynb", "plain"))
     assert not [line for g in GUARDS for line in g(spoilt)]
     spoil(spoilt)
     assert list(guard(spoilt))
 
 
-def test_guard_sees_a_missing_solution():
-    spoilt = copy.deepcopy(made(BOOK / "03_prototypes.ipynb", True))
-    replace("<details>", "")(spoilt)
-    assert list(wrong_solutions(spoilt))
+@pytest.mark.parametrize(
+    "kind, spoil, guard",
+    [
+        ("teacher", replace("<details>", ""), wrong_solutions),
+        ("lab", replace("\n:class: dropdown", ""), wrong_solutions),
+        ("lab", replace("{exercise} The background", "{exercise} A background"), exercises_without_title),
+        ("lab", replace("enumerator: 3.%s", "enumerator: 4.%s"), exercises_without_title),
+        ("lab", put("{cite}`wang2019panet`"), raw_markup),
+        ("lab", put("```{bibliography}\n```"), raw_markup),
+    ],
+)
+def test_guard_sees_other_editions_spoilt(kind, spoil, guard):
+    spoilt = copy.deepcopy(made(BOOK / "03_prototypes.ipynb", kind))
+    assert not list(guard(spoilt))
+    spoil(spoilt)
+    assert list(guard(spoilt))
 
 
 # ---- the program --------------------------------------------------------------------------------------
@@ -334,7 +358,7 @@ def test_check_sees_what_plain_would_change(fork, capsys):
     file.write_text(text.replace("Somebody hands you", "I hand you"), encoding="utf-8")
     assert (
         editions.main(["check"], fork) == 1
-        and "plain/03_prototypes.ipynb: not what" in capsys.readouterr().out
+        and "plain/03_prototypes.ipynb is not what" in capsys.readouterr().out
     )
     file.unlink()
     assert editions.main(["check"], fork) == 1
@@ -342,6 +366,17 @@ def test_check_sees_what_plain_would_change(fork, capsys):
     (fork / "11_full_scale.ipynb").unlink()
     assert editions.main(["check"], fork) == 1 and (fork / "plain" / "11_full_scale.ipynb").exists()
     assert editions.main(["plain"], fork) == 0 and not (fork / "plain" / "11_full_scale.ipynb").exists()
+
+
+def test_a_readers_work_is_kept(fork, capsys):
+    assert editions.main(["lab"], fork) == 0
+    file = fork.parent / "lab" / "03_prototypes.ipynb"
+    text = file.read_text(encoding="utf-8")
+    file.write_text("mine", encoding="utf-8")
+    assert editions.main(["lab"], fork) == 0 and "03_prototypes.ipynb is kept" in capsys.readouterr().out
+    assert file.read_text(encoding="utf-8") == "mine"
+    file.unlink()
+    assert editions.main(["lab"], fork) == 0 and file.read_text(encoding="utf-8") == text
 
 
 def test_the_teachers_edition_is_written_beside_the_built_book(fork):
@@ -359,4 +394,4 @@ def test_what_the_program_does_not_know_is_named(fork, text, word):
     notebook.cells[0].source += f"\n\n{text}"
     path.write_text(notebooks.dump(notebook), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"03_prototypes: .*{word} is not known to book/editions.py"):
-        editions.edition(path)
+        editions.edition(path, "plain")
