@@ -24,7 +24,9 @@ CHAPTERS = sorted(BOOK.glob("*.ipynb"))
 URL = notebooks.repository()
 WORKS = parse_file(BOOK / "references.bib").entries
 EQUATION = re.compile(r"\$\$(.+?)\$\$", re.S)
-ALONE = re.compile(r"(?:\A|\n>?\n)(?:> )?\$\$([^\n$]+)\$\$(?=\n>?\n|\n:::|\Z)")  # in a quotation, a box, or neither
+ALONE = re.compile(
+    r"(?:\A|\n>?\n)(?:> )?\$\$([^\n$]+)\$\$(?=\n>?\n|\n:::|\Z)"
+)  # in a quotation, a box, or neither
 HEAD = re.compile(r"^`{3,}\{exercise\}.+\n:label:.+", re.M)
 CITATION = re.compile(r"\{cite(?::t)?\}`([^`]+)`")
 CITED = re.compile(r"\[[^][]+?(?:, \d{4}|\(\d{4}\))\]\(([^)]+)\)")
