@@ -97,6 +97,14 @@ def arrange(app: Sphinx, pagename: str, template: str, context: dict, doctree) -
         app.add_js_file("search.js")
 
 
+def open_plain_edition(app: Sphinx, pagename: str, template: str, context: dict, doctree) -> None:
+    """The Colab button opens book/plain, which editions.py writes: Colab knows no directives."""
+    groups = [b["buttons"] for b in context.get("header_buttons", []) if b.get("label") == "launch-buttons"]
+    for button in (b for group in groups for b in group if b["text"] == "Colab"):
+        folder, _, name = button["url"].rpartition("/")
+        button["url"] = f"{folder}/plain/{name}"
+
+
 def mend(app: Sphinx, exception: Exception | None) -> None:
     """Apply `MENDS` to every page; lighten the figures; put the icons' fonts into their style sheet (Firefox, file://)."""
     if exception or app.builder.format != "html":
@@ -132,5 +140,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_post_transform(RowHeaders)
     app.add_post_transform(StillAndView)
     app.connect("html-page-context", arrange, priority=900)  # after myst-nb has named the state
+    app.connect("html-page-context", open_plain_edition, priority=900)  # after the theme has made its buttons
     app.connect("build-finished", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

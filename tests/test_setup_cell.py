@@ -170,5 +170,6 @@ def test_a_fork_changes_one_setting(fork):
     build = "from jupyter_book.cli.main import main; main()"
     subprocess.run([sys.executable, "-c", build, "build", "book", "-q"], cwd=fork, check=True)
     page = (fork / "_build" / "html" / "01_one.html").read_text(encoding="utf-8")
-    assert "https://colab.research.google.com/github/someone/their-fork/blob/main/book/01_one.ipynb" in page
+    plain = "https://colab.research.google.com/github/someone/their-fork/blob/main/book/plain/01_one.ipynb"
+    assert plain in page and "/blob/main/book/01_one.ipynb" not in page
     assert URL not in page
