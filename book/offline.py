@@ -6,6 +6,7 @@ elsewhere, or write so that a browser or a screen reader stumbles over it, is me
 """
 
 import base64
+import html
 import re
 from pathlib import Path
 
@@ -16,6 +17,23 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 MIME = "application/vnd.jupyter.widget-"
 VIEW, STATE = f"{MIME}view+json", f"{MIME}state+json"
+
+
+def long_lines(match: re.Match) -> str:
+    """Code whose long lines are blocks of their own, which custom.css lets hang behind their start."""
+
+    def block(line: re.Match) -> str:
+        text = html.unescape(re.sub("<[^>]*>", "", line[0]))
+        whole = 2 * line[0].count("</") == line[0].count("<")  # what it opens, it closes
+        if len(text) <= 36 or not whole:  # 36 columns fit a phone
+            return line[0]
+        indent = len(text) - len(text.lstrip(" "))
+        style = f' style="--indent:{indent}"' if indent else ""
+        return f'<span class="long"{style}>{line[0]}</span>'
+
+    if 'class="long"' in match[2]:  # a page of an earlier build
+        return match[0]
+    return match[1] + re.sub(r".+\n?", block, match[2]) + match[3]
 
 
 def lines_of_signature(match: re.Match) -> str:
@@ -42,6 +60,7 @@ MENDS = [
     # The search page holds the field twice, under one name.
     (r'(id="search-input".*?)id="search-input"', r'\1id="search-page-input"'),
     (r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', lines_of_signature),
+    (r'(<div class="highlight"><pre>(?:<span></span>)?)(.*?)(</pre>)', long_lines),
 ]
 
 
