@@ -8,6 +8,7 @@ elsewhere, or write so that a browser or a screen reader stumbles over it, is me
 import base64
 import html
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -41,7 +42,7 @@ def lines_of_signature(match: re.Match) -> str:
     return match[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
-# (what the pages say, what they should say); each reason is a failure of tests/test_pages.py without it.
+# (what the pages say, what they should say); each reason is a failure of tests/places/test_pages.py without it.
 MENDS = [
     # Chromium blocks preloaded fonts over file://, and icons come from the style sheet: no need of a script.
     (r'<link rel="preload" as="font"[^>]*>\s*', ""),
@@ -99,6 +100,15 @@ class StillAndView(SphinxPostTransform):
             bundle.replace_self(box)
 
 
+def refuse(app: Sphinx) -> None:
+    """One kind of output is made and tested; where another is asked for, say so instead of failing half-way."""
+    if app.builder.name not in ("html", "linkcheck"):
+        sys.exit(
+            f"This book is not built as {app.builder.name}: its widgets and folds are made for html. "
+            "For one file, or for paper, say `make pdf`."
+        )
+
+
 def drop_thebe(app: Sphinx, *_) -> None:
     """jupyter-book always loads sphinx-thebe, which points every page at a CDN and declares names twice."""
     for listeners in app.events.listeners.values():
@@ -150,6 +160,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", drop_thebe, priority=900)
     app.add_post_transform(RowHeaders)
     app.add_post_transform(StillAndView)
+    app.connect("builder-inited", refuse)
     app.connect("html-page-context", arrange, priority=900)  # after myst-nb has named the state
     app.connect("build-finished", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -37,8 +37,9 @@ HAS_FONTS = """() => {
 # What a screen reader is to say for a formula: its source, as the chapter has it.
 NAME_FORMULAS = """() => {
   for (const { math, typesetRoot } of globalThis.MathJax?.startup.document.math ?? []) {
-    typesetRoot.setAttribute("role", "img");
-    typesetRoot.setAttribute("aria-label", math.trim());
+    const drawing = typesetRoot.querySelector("svg");
+    drawing.removeAttribute("aria-hidden");
+    drawing.setAttribute("aria-label", math.trim());
     typesetRoot.querySelector("mjx-assistive-mml")?.remove();
   }
 }"""
