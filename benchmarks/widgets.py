@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the tests know how to find a browser and when a page is drawn
+sys.path.insert(0, str(ROOT / "book"))  # chromium.py knows how to find a browser and when a page is drawn
 
-from browser import BOOK, QUIET, READY, find_browser, serving  # noqa: E402
+from chromium import QUIET, READY, find, serving  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
+
+BOOK = ROOT / "_build" / "html"
 
 LIMITS = {"weight": 3.0, "ready": 2.0, "repaint": 16.0}  # MB, s, ms
 
@@ -73,7 +75,7 @@ def main() -> int:
         raise SystemExit("There is no built book: run `make book` first.")
     worst = dict.fromkeys(LIMITS, 0.0)
     with sync_playwright() as playwright, serving(BOOK) as site:
-        program = find_browser(playwright.chromium.executable_path)
+        program = find(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=program, args=QUIET)
         print(f"{'page':28}{'weight':>10}{'ready':>9}")
         for path in sorted(BOOK.glob("*.html")):

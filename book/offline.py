@@ -6,7 +6,9 @@ elsewhere, or write so that a browser or a screen reader stumbles over it, is me
 """
 
 import base64
+import html
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -18,12 +20,29 @@ MIME = "application/vnd.jupyter.widget-"
 VIEW, STATE = f"{MIME}view+json", f"{MIME}state+json"
 
 
+def long_lines(match: re.Match) -> str:
+    """Code whose long lines are blocks of their own, which custom.css lets hang behind their start."""
+
+    def block(line: re.Match) -> str:
+        text = html.unescape(re.sub("<[^>]*>", "", line[0]))
+        whole = 2 * line[0].count("</") == line[0].count("<")  # what it opens, it closes
+        if len(text) <= 36 or not whole:  # 36 columns fit a phone
+            return line[0]
+        indent = len(text) - len(text.lstrip(" "))
+        style = f' style="--indent:{indent}"' if indent else ""
+        return f'<span class="long"{style}>{line[0]}</span>'
+
+    if 'class="long"' in match[2]:  # a page of an earlier build
+        return match[0]
+    return match[1] + re.sub(r".+\n?", block, match[2]) + match[3]
+
+
 def lines_of_signature(match: re.Match) -> str:
     """A long signature's parameters: Sphinx writes a definition list that defines nothing."""
     return match[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
-# (what the pages say, what they should say); each reason is a failure of tests/test_pages.py without it.
+# (what the pages say, what they should say); each reason is a failure of tests/places/test_pages.py without it.
 MENDS = [
     # Chromium blocks preloaded fonts over file://, and icons come from the style sheet: no need of a script.
     (r'<link rel="preload" as="font"[^>]*>\s*', ""),
@@ -42,6 +61,7 @@ MENDS = [
     # The search page holds the field twice, under one name.
     (r'(id="search-input".*?)id="search-input"', r'\1id="search-page-input"'),
     (r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', lines_of_signature),
+    (r'(<div class="highlight"><pre>(?:<span></span>)?)(.*?)(</pre>)', long_lines),
 ]
 
 
@@ -78,6 +98,15 @@ class StillAndView(SphinxPostTransform):
             picture["classes"].append("widget-still")
             box = nodes.container("", picture, *parts[VIEW].children, classes=["widget-box"])
             bundle.replace_self(box)
+
+
+def refuse(app: Sphinx) -> None:
+    """One kind of output is made and tested; where another is asked for, say so instead of failing half-way."""
+    if app.builder.name not in ("html", "linkcheck"):
+        sys.exit(
+            f"This book is not built as {app.builder.name}: its widgets and folds are made for html. "
+            "For one file, or for paper, say `make pdf`."
+        )
 
 
 def drop_thebe(app: Sphinx, *_) -> None:
@@ -139,6 +168,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", drop_thebe, priority=900)
     app.add_post_transform(RowHeaders)
     app.add_post_transform(StillAndView)
+    app.connect("builder-inited", refuse)
     app.connect("html-page-context", arrange, priority=900)  # after myst-nb has named the state
     app.connect("html-page-context", open_plain_edition, priority=900)  # after the theme has made its buttons
     app.connect("build-finished", mend, priority=900)

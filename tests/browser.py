@@ -5,27 +5,13 @@ console errors and warnings, exceptions, requests that fail or go elsewhere. Wit
 built book the tests are skipped; where PANET_REQUIRE_BROWSER=1 they fail.
 """
 
-import functools
-import http.server
 import os
-import shutil
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from chromium import NO_BOOK, NO_PLAYWRIGHT, QUIET, READY, find, serving
 
 BOOK = Path(__file__).resolve().parents[1] / "_build" / "html"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-NO_BROWSER = (
-    "no Chromium or Chrome was found: install one (Debian, Ubuntu: apt install chromium; anywhere: "
-    "python -m playwright install chromium), or name its program in PANET_BROWSER"
-)
-QUIET = ["--disable-gpu", "--disable-background-networking"]
-READY = """() => document.readyState === "complete"
-  && [...document.querySelectorAll('script[type$="widget-view+json"]')].every(
-    (s) => s.nextElementSibling?.matches("[data-ready], .widget-failed"))
-  && !document.querySelector(".math:not(:has(mjx-container))")"""
 
 # axe-core's rules that are left out, and why.
 LEFT_OUT = [
@@ -48,12 +34,13 @@ def missing(what: str) -> None:
 
 
 def find_browser(own: str) -> str:
-    """The program to start: PANET_BROWSER, one on the PATH, or Playwright's own."""
-    named = os.environ.get("PANET_BROWSER")
-    if named and not shutil.which(named):
-        pytest.fail(f"PANET_BROWSER names {named}, which is no program", pytrace=False)
-    found = [named, *map(shutil.which, NAMES), own if Path(own).exists() else None]
-    return next(filter(None, found), None) or missing(NO_BROWSER)
+    """The program to start; `own` is Playwright's."""
+    try:
+        return find(own)
+    except ValueError as error:
+        pytest.fail(str(error), pytrace=False)
+    except LookupError as error:
+        missing(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +49,7 @@ def browser():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        missing("Playwright is not installed: pip install playwright")
+        missing(NO_PLAYWRIGHT)
     with sync_playwright() as playwright:
         program = find_browser(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=program, args=QUIET)
@@ -74,27 +61,8 @@ def browser():
 def book():
     """The folder of the built book."""
     if not (BOOK / "index.html").exists():
-        missing("there is no built book: run `make book` first")
+        missing(NO_BOOK)
     return BOOK
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def serving(folder: Path):
-    """The folder on a free port of this machine, as http://127.0.0.1:port."""
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="session")
