@@ -1,4 +1,4 @@
-"""The built pages: each says what may be done with it, and nothing in them is without a row in LICENSES.md."""
+"""The built pages: each says what may be done with it, its works are links, and LICENSES.md has a row for each file."""
 
 import re
 
@@ -39,3 +39,15 @@ def test_every_file_that_pages_load_has_a_row(pages):
         path.name for path in BOOK.rglob("*") if path.suffix in loaded and static not in path.parents
     }
     assert elsewhere <= {"searchindex.js"}
+
+
+def test_every_work_is_a_link(pages):
+    """In the lists of works, and from the first page to the paper and to its authors' program."""
+    works = [
+        (name, work)
+        for name in pages
+        for work in re.findall(r'<div class="citation".*?</div>', pages[name], re.S)
+    ]
+    assert works and [(n, w) for n, w in works if '<a class="reference external" href="http' not in w] == []
+    for address in ("https://arxiv.org/abs/1908.06391", "https://github.com/kaixin96/PANet"):
+        assert f'href="{address}"' in pages["index.html"]

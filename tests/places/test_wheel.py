@@ -154,13 +154,13 @@ def test_help(installed):
 
 
 def test_a_home_that_cannot_be_written_to(installed, tmp_path):
-    """Without its caches the package takes longer, and at most says so in a line."""
+    """Without its caches the package takes longer and says nothing; Matplotlib says where it keeps its own."""
     nowhere = tmp_path / "home"
     nowhere.write_text("a file: no folder can be made in it, whoever tries")
     code = "import panet_lite.figures; from panet_lite.datasets import Tabletop; print(Tabletop())"
     done = installed.call(f"python -c '{code}'", HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere / "cache"))
     assert done.stdout == "Tabletop('val', 640 images, 20 classes)\n"
-    assert len(done.stderr.splitlines()) <= 1 and "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if "atplotlib" not in line] == []
 
 
 def test_the_sdist_can_be_tested(built, installed, tmp_path):
