@@ -21,7 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "_build" / "places"
 KERNEL = "place"  # under this name Jupyter finds an environment's kernel, once JUPYTER_PATH names its share/jupyter
-BUILD = tuple(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"])
+BUILD = tuple(
+    tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+)
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class Place:
     behind: bool = False
 
 
-# On top of an environment with torch. The last two are here because pip, which the set-up cell calls, wants
-# ipywidgets' own requirements met.
+# Colab's setuptools (75.2) is left out: the torch of the pins wants a newer one. The last three are here because
+# pip, which the set-up cell calls, wants the requirements of all that is reached met.
 COLAB = Place(
     "colab",
     (
         "traitlets==5.7.1", "ipywidgets==7.7.1", "anywidget==0.9.21", "ipython==7.34.0", "ipython-genutils",
         "ipykernel==6.17.1", "backcall", "pickleshare", "decorator", "jupyter_client==7.4.9", "entrypoints",
-        "nest-asyncio", "setuptools==75.2.0", "widgetsnbextension==3.6.10", "nbclient==0.10.2",
+        "nest-asyncio", "nbclient==0.10.2", "widgetsnbextension==3.6.10",
     ),
     behind=True,
 )  # fmt: skip
@@ -88,7 +90,9 @@ def make(place: Place, folder: Path, **environment: str) -> Path:
     venv.create(prefix, symlinks=True)
     seen = [packages(place)]
     if place.behind:
-        seen.append(links(folder / "links"))  # not inside the environment, where pip might take its hand to them
+        seen.append(
+            links(folder / "links")
+        )  # not inside the environment, where pip might take its hand to them
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(prefix)}))
     (site / "place.pth").write_text("".join(f"{path}\n" for path in seen))
     kernel = prefix / "share" / "jupyter" / "kernels" / KERNEL
