@@ -28,7 +28,7 @@ MARGIN = {"top": "18mm", "bottom": "18mm", "left": "17mm", "right": "17mm"}
 NO_FONTS = (
     "Chromium finds no font on this machine: install one (Debian, Ubuntu: apt install fonts-dejavu-core)."
 )
-NOT_DRAWN = "Chromium did not draw the formulas of {name}: say `make clean book` and try again."
+NOT_DRAWN = "make pdf: Chromium did not draw {name} in five minutes: say `make clean book` and try again."
 HAS_FONTS = """() => {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = "16px sans-serif";
@@ -133,6 +133,7 @@ class Press:
 
     def __init__(self, browser, site: str):
         self.page, self.site = browser.new_page(), site
+        self.page.set_default_timeout(PATIENCE)
 
     def open(self, name: str, text: str) -> None:
         from playwright.sync_api import TimeoutError
@@ -140,11 +141,11 @@ class Press:
         url = f"{self.site}/{name}.print.html"
         self.page.unroute_all()
         self.page.route(url, lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8"))
-        self.page.goto(url, wait_until="load")
-        if not self.page.evaluate(HAS_FONTS):
-            raise SystemExit(NO_FONTS)
         try:
-            self.page.wait_for_function(FORMULAS, timeout=120_000)
+            self.page.goto(url, wait_until="load")
+            if not self.page.evaluate(HAS_FONTS):
+                raise SystemExit(NO_FONTS)
+            self.page.wait_for_function(FORMULAS)
         except TimeoutError:
             raise SystemExit(NOT_DRAWN.format(name=name)) from None
         self.page.evaluate(NAME_FORMULAS)
