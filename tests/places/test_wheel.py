@@ -85,7 +85,7 @@ def installed(built, tmp_path_factory):
 
     def call(line, cwd=empty, **more):
         path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-        environment = clean_environment(PATH=path, HOME=str(home), MPLBACKEND="Agg", **more)
+        environment = clean_environment(**{"PATH": path, "HOME": str(home), "MPLBACKEND": "Agg", **more})
         return run("bash", "-c", line, cwd=cwd, env=environment)
 
     return SimpleNamespace(call=call, package=site / "panet_lite", empty=empty)
