@@ -58,8 +58,11 @@ places: book ## the places where the book is read: pages, phone, paper, JupyterL
 	@echo "==> opening the book wherever it is read"
 	@$(PYTEST) tests/places
 
-matrix: book ## every chapter with the oldest, the newest and Colab's versions (an hour, tens of GB, a network)
-	@$(PY) tests/places/overlay.py oldest newest colab
+matrix: environment ## every chapter with the oldest, the newest and Colab's versions (an hour, 20 GB, a network)
+	@failed=0; for place in oldest newest colab; do \
+	  echo "==> running every chapter with $$place versions"; \
+	  OMP_NUM_THREADS=1 $(PY) tests/places/environments.py $$place -n logical --maxprocesses=4 --dist loadfile || failed=1; \
+	done; exit $$failed
 
 notebooks: environment ## run the chapters afresh and write them back, outputs, editions and all
 	@echo "==> writing the set-up cell into every chapter"

@@ -1,7 +1,8 @@
 """Other environments than this one, made from lists of requirements, and the chapters run in them.
 
-`python tests/places/environments.py colab [chapter ...]` runs chapters (all of them where none is named) with
-what Colab has and compares what they print, as `make test` does here; options of pytest may follow.
+`python tests/places/environments.py oldest|newest|colab [chapter ...]` runs chapters (all of them where none is
+named) there and compares what they print, as `make test` does here; options of pytest may follow. "oldest" has the
+lowest versions that pyproject.toml allows, "newest" what pip finds today, "colab" what Colab has.
 What pip fetches is kept in _build/places, so that only the first time wants a network.
 """
 
@@ -18,12 +19,21 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "_build" / "places"
 KERNEL = "place"  # under this name Jupyter finds an environment's kernel, once JUPYTER_PATH names its share/jupyter
-BUILD = tuple(
-    tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
-)
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+BUILD = tuple(PYPROJECT["build-system"]["requires"])
+RANGES = (*PYPROJECT["project"]["dependencies"], *PYPROJECT["project"]["optional-dependencies"]["coco"])
+
+
+def floor(text: str) -> str:
+    """The requirement with the lowest version that it allows: "torch>=2.10" gives "torch==2.10"."""
+    requirement = Requirement(text)
+    (lowest,) = (one.version for one in requirement.specifier if one.operator == ">=")
+    return f"{requirement.name}=={lowest}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,9 @@ COLAB = Place(
     ),
     behind=True,
 )  # fmt: skip
-PLACES = {place.name: place for place in (COLAB,)}
+OLDEST = Place("oldest", (*map(floor, RANGES), "ipykernel"))
+NEWEST = Place("newest", (*RANGES, "ipykernel"))
+PLACES = {place.name: place for place in (OLDEST, NEWEST, COLAB)}
 
 
 def pip(*arguments: str | Path) -> None:
@@ -90,9 +102,7 @@ def make(place: Place, folder: Path, **environment: str) -> Path:
     venv.create(prefix, symlinks=True)
     seen = [packages(place)]
     if place.behind:
-        seen.append(
-            links(folder / "links")
-        )  # not inside the environment, where pip might take its hand to them
+        seen.append(links(folder / "links"))  # not inside the environment: pip might take its hand to them
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(prefix)}))
     (site / "place.pth").write_text("".join(f"{path}\n" for path in seen))
     kernel = prefix / "share" / "jupyter" / "kernels" / KERNEL
@@ -117,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         except RuntimeError as error:
             print(f"{parser.prog}: {error}", file=sys.stderr)
             return 1
-        nbval = ["--nbval", f"--nbval-kernel-name={KERNEL}", "--nbval-cell-timeout=300"]
+        nbval = ["--nbval", f"--nbval-kernel-name={KERNEL}", "--nbval-cell-timeout=600"]
         nbval += [f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
         command = [sys.executable, "-m", "pytest", *nbval, *more, *map(str, chapters)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, "JUPYTER_PATH": str(jupyter)}).returncode
