@@ -104,9 +104,10 @@ bench: book ## time evaluation, head and step against the literal way, and weigh
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
 
-lab: environment ## open the chapters in JupyterLab
+lab: environment ## open the chapters in JupyterLab, solutions folded (lab; what you change there stays)
+	@$(PY) book/editions.py lab
 	@echo "==> starting JupyterLab; stop it with Ctrl-C"
-	@$(PY) -m jupyterlab book/index.ipynb
+	@$(PY) -m jupyterlab lab/index.ipynb
 
 clean: ## remove what was built, keep the environment
 	rm -rf _build book/_build build dist panet_lite.egg-info .pytest_cache .ruff_cache .hypothesis
