@@ -25,10 +25,9 @@ PAGES = BOOK.parent / "_build" / "html"
 PDF = BOOK.parent / "_build" / "pdf"
 WHOLE = "panet-hands-on"
 MARGIN = {"top": "18mm", "bottom": "18mm", "left": "17mm", "right": "17mm"}
-NO_FONTS = (
-    "Chromium finds no font on this machine: install one (Debian, Ubuntu: apt install fonts-dejavu-core)."
-)
-NOT_DRAWN = "make pdf: Chromium did not draw {name} in five minutes: say `make clean book` and try again."
+PATIENCE = 300_000  # ms; the whole book is one page
+NO_FONTS = "make pdf: Chromium finds no font on this machine: install one (Debian, Ubuntu: apt install fonts-dejavu-core)"
+NOT_DRAWN = "make pdf: Chromium did not draw {name} in five minutes: say `make clean book` and try again"
 HAS_FONTS = """() => {
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = "16px sans-serif";

@@ -17,7 +17,7 @@
 
   addEventListener("load", () => {
     const sizes = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
-    const boxes = "div.math, .pst-scrollable-table-container, .bd-article .highlight";
+    const boxes = "div.math, .pst-scrollable-table-container, .bd-article .highlight, .output.text_html";
     for (const box of document.querySelectorAll(boxes)) {
       sizes.observe(box); // also when its formula is drawn, or its fold opened
       box.addEventListener("scroll", () => mark(box), { capture: true, passive: true });

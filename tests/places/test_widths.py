@@ -28,7 +28,7 @@ LOST = """() => [...document.querySelectorAll("div.math mjx-container")].filter(
 
 # What is wider than its box: the keyboard reaches it, and a sign says that it goes on.
 UNTOLD = """() => [...document.querySelectorAll(
-    "div.math mjx-container, .pst-scrollable-table-container, .cell_output pre")]
+    "div.math mjx-container, .pst-scrollable-table-container, .cell_output pre, .output.text_html")]
   .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
   .filter((box) => {
     const style = getComputedStyle(box);
