@@ -19,7 +19,7 @@ case "$*" in
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip --version") [ ! -e "$(dirname "$0")/no-pip" ] ;;
   *" freeze") cat "$(dirname "$0")/../freeze" 2>/dev/null; true ;;
-  *" install -r requirements.txt")
+  *" install --no-compile -r requirements.txt")
     [ -z "$CHANGED_SOMETHING" ] || echo other > "$(dirname "$0")/../freeze"
     [ -z "$NO_NETWORK" ] || exit 1
     cat requirements.txt > "$(dirname "$0")/../freeze" ;;
@@ -61,7 +61,7 @@ def checkout(tmp_path):
             )
 
         def installs(self):
-            return log.read_text().count("install -r") if log.exists() else 0
+            return log.read_text().count(" -r requirements.txt") if log.exists() else 0
 
     return Checkout
 

@@ -1,7 +1,7 @@
 """Guards on every chapter: what a reader, a screen reader and nbval rely on.
 
-nbval itself (`make test`) runs the chapters and compares what they print; here their form is judged,
-and the solutions of their exercises are run.
+`make test` runs the chapters that changed, as `make book` does; here what they printed is compared with what is
+committed, their form is judged, and the solutions of their exercises are run.
 """
 
 import ast
@@ -19,6 +19,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from printing import printed
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
@@ -185,6 +186,21 @@ def run_solution(code):
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
 def test_chapter(guard, path):
     assert not list(guard(notebooks.read(path), path.stem))
+
+
+@each_chapter
+def test_chapter_prints_what_is_committed(path):
+    """From its first cell to its last, in a kernel of its own, with today's package and data."""
+    from jupyter_cache import get_cache
+
+    kept = get_cache(str(BOOK.parent / "_build" / ".jupyter_cache"))
+    try:
+        _, ran = kept.merge_match_into_notebook(notebooks.read(path))
+    except KeyError:
+        pytest.fail(
+            f"{path.name} was not run: `make test` does, or `python book/notebooks.py cache`", pytrace=False
+        )
+    assert list(printed(ran)) == list(printed(notebooks.read(path)))
 
 
 @each_chapter
@@ -464,6 +480,20 @@ def test_execute_runs_in_the_chapters_folder(tmp_path):
     notebooks.normalise(notebooks.execute(notebook, tmp_path), "x")
     assert notebook.cells[0].outputs[0].text.splitlines() == [str(tmp_path), "again"]
     assert notebook.cells[0].execution_count == 1 and not notebook.cells[0].metadata
+
+
+@pytest.mark.parametrize("spoil", ["text", "kind", "order"])
+def test_another_output_is_noticed(spoil):
+    before, after = good_chapter(), good_chapter()
+    said = [cell.outputs for cell in after.cells if cell.get("outputs")]
+    assert list(printed(before)) == list(printed(after))
+    if spoil == "text":
+        said[1][0].text = "2\n"
+    elif spoil == "kind":
+        said[1][0].name = "stderr"
+    else:
+        said[0][:], said[1][:] = list(said[1]), list(said[0])
+    assert list(printed(before)) != list(printed(after))
 
 
 def test_cache_runs_what_changed_and_shows_what_raises(tmp_path, capfd):

@@ -9,7 +9,6 @@ import base64
 import io
 import json
 import os
-import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +21,14 @@ import pytest
 from environments import COLAB, KERNEL, ROOT, make, packages
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
-from nbval.plugin import get_sanitize_patterns
 from PIL import Image
+from printing import printed
 
 from panet_lite import widgets
 
 pytestmark = pytest.mark.slow
 CHAPTERS = ("index", "09_interactive")
 HELD = ("torch", "numpy", "ipywidgets", "traitlets", "IPython", "ipykernel", "anywidget")
-PATTERNS = get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8"))
 
 # What the kernel has loaded, and what it would load if it were started again.
 STATE = f"""
@@ -202,18 +200,6 @@ def shown(notebook):
         for output in cell.get("outputs", []):
             if notebooks.WIDGET_VIEW in output.get("data", {}):
                 yield cell.outputs, output
-
-
-def printed(notebook):
-    """What nbval compares, and what stands for a widget; picture by picture their kind only."""
-    for cell in filter(lambda c: c.cell_type == "code", notebook.cells):
-        for output in notebooks.merged_streams(cell.outputs):
-            data, alt = output.get("data", {}), output.get("metadata", {}).get("image/png", {}).get("alt")
-            kinds = sorted(kind for kind in data if kind != notebooks.WIDGET_VIEW)
-            words = [output.get("text", data.get("text/plain", "")), alt or ""]
-            for pattern, replacement in PATTERNS:
-                words = [re.sub(pattern, replacement, word) for word in words]
-            yield cell.source, output.output_type, output.get("name"), kinds, *words
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

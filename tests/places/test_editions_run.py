@@ -5,21 +5,9 @@ from pathlib import Path
 import editions
 import notebooks
 import pytest
+from printing import printed
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-
-
-def printed(notebook):
-    """What each code cell printed, and how many pictures it drew."""
-    for cell in (c for c in notebook.cells if c.cell_type == "code"):
-        data = [output.get("data", {}) for output in cell.outputs]
-        pictures = sum("image/png" in d or "image/jpeg" in d for d in data)
-        texts = [
-            d.get("text/markdown", d.get("text/plain", ""))
-            for d in data
-            if not {"image/png", "image/jpeg"} & {*d}
-        ]
-        yield "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream"), texts, pictures
 
 
 @pytest.mark.parametrize("stem", ["03_prototypes", "09_interactive"])
