@@ -124,7 +124,7 @@ def citations_without_link(m):
     for key, target in zip(keys, targets):
         fields = WORKS[key].fields
         known = {"doi", "url"} & set(fields) or "arXiv" in fields.get("note", "")
-        if not target.startswith("https://") if known else target != "#References":
+        if not target.startswith(("http://", "https://")) if known else target != "#References":
             yield f"{key} is linked to {target}"
     if len(re.findall(r"^- ", listed, re.M)) != len(set(keys)):
         yield f"{len(set(keys))} works are cited, the list has another number"
@@ -178,7 +178,7 @@ def broken_links(m):
             found = f"\n## {target[1:]}\n" in text
         else:
             file = (ROOT / editions.FOLDERS[m.kind] / target).resolve()
-            found = target.startswith("https://") or file.is_file() or BOOK / target in CHAPTERS
+            found = target.startswith(("http://", "https://")) or file.is_file() or BOOK / target in CHAPTERS
         if not found:
             yield f"{target} leads nowhere"
 
@@ -285,7 +285,7 @@ def unfold(m):
         (replace("\n>\n> $$p_c", "\n> $$p_c"), wrong_equations),
         (put("so\n$$\nx\n$$"), wrong_equations),
         (put("([Wang et al., 2019](https://example.org))"), citations_without_link),
-        (replace("Zhang et al. (2020)](https:", "Zhang et al. (2020)](http:"), citations_without_link),
+        (replace("Zhang et al. (2020)](https:", "Zhang et al. (2020)](ftp:"), citations_without_link),
         (replace("\n- Kaixin Wang", "\nKaixin Wang"), citations_without_link),
         (replace("**Exercise 3.2: ", "**Exercise 3.3: "), exercises_without_title),
         (drop_caption, figures_without_words),
