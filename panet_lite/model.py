@@ -112,7 +112,8 @@ class PANet(nn.Module):
         return self(episode).loss(episode, lambda_par)
 
 
-VARIANTS = {"par": "", "without-par": "-without-par", "init": "-init"}  # ends of the files' names
+NAME = "fold{}%s.safetensors"
+VARIANTS = {"par": NAME % "", "without-par": NAME % "-without-par", "init": NAME % "-init"}
 
 
 def checkpoint(fold: int, variant: str) -> Path:
@@ -121,7 +122,7 @@ def checkpoint(fold: int, variant: str) -> Path:
         raise ValueError(f"There is no variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
     if fold not in range(4):
         raise ValueError(f"There are no weights for fold {fold!r}: they come for folds 0..3 of Tabletop-5i.")
-    return datasets.DATA / "checkpoints" / f"fold{int(fold)}{VARIANTS[variant]}.safetensors"
+    return datasets.DATA / "checkpoints" / VARIANTS[variant].format(int(fold))
 
 
 def pretrained(fold: int = 0, variant: str = "par") -> PANet:
