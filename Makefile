@@ -10,6 +10,8 @@ PY = "$$VENV/bin/python"
 INPUTS := panet_lite data requirements.txt
 # What every page depends on besides its own text.
 LOOK := _config.yml book/offline.py book/_assets book/_toc.yml
+# A digest of all files in these folders.
+SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; };
 # Tests run in as many processes as there are cores, four at most; each computes on one thread.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile
 
@@ -24,7 +26,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 book: chapters ## install what is needed, run the chapters, build the book
-	@sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; }; \
+	@$(SUM) \
 	now=$$(sum $(LOOK)); \
 	if [ "$$now" != "$$(cat _build/.look 2>/dev/null)" ]; then \
 	  rm -rf _build/html _build/.doctrees && echo "$$now" > _build/.look; \
@@ -39,7 +41,7 @@ book: chapters ## install what is needed, run the chapters, build the book
 
 chapters: environment
 	@mkdir -p _build; \
-	sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; }; \
+	$(SUM) \
 	now=$$(sum $(INPUTS)); \
 	if [ "$$now" != "$$(cat _build/.inputs 2>/dev/null)" ]; then \
 	  if [ -d _build/.jupyter_cache ]; then echo "==> the package or the data changed: forgetting the chapters' old outputs"; fi; \

@@ -23,11 +23,10 @@ HERE = Path(__file__).resolve().parent  # installed, the data lie inside the pac
 NAMED = os.environ.get("PANET_LITE_DATA", "").strip()
 OWN = first_there(HERE / "data", HERE.parent / "data", HERE / "data")
 DATA = Path(os.path.abspath(os.path.expanduser(NAMED))) if NAMED else OWN
-REMEDY = (
-    "It comes with panet_lite: install that again, or set PANET_LITE_DATA to"  # a file of DATA is missing
-)
-REMEDY = f"PANET_LITE_DATA is set to {NAMED!r}: unset it, or let it name" if NAMED else REMEDY
-REMEDY += " a folder that holds tabletop/ and checkpoints/."
+REMEDY = (  # where a file of DATA is missing
+    f"PANET_LITE_DATA is set to {NAMED!r}: unset it, or let it name" if NAMED
+    else "It comes with panet_lite: install that again, or set PANET_LITE_DATA to"
+) + " a folder that holds tabletop/ and checkpoints/."  # fmt: skip
 
 PASCAL_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

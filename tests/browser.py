@@ -12,6 +12,9 @@ import pytest
 from chromium import NO_BOOK, NO_PLAYWRIGHT, QUIET, READY, find, serving
 
 BOOK = Path(__file__).resolve().parents[1] / "_build" / "html"
+# Pages that readers see; _static holds the theme's templates. Without a book the fixture `book` says so.
+PAGES = sorted(p.relative_to(BOOK).as_posix() for p in BOOK.rglob("*.html") if "_static" not in p.parts)
+PAGES = PAGES or ["index.html"]
 
 # axe-core's rules that are left out, and why.
 LEFT_OUT = [

@@ -5,11 +5,8 @@ import json
 import re
 
 import pytest
-from browser import BOOK
+from browser import BOOK, PAGES
 
-# Pages that readers see; _static holds the theme's templates.
-PAGES = sorted(p.relative_to(BOOK).as_posix() for p in BOOK.rglob("*.html") if "_static" not in p.parts)
-PAGES = PAGES or ["index.html"]  # the `book` fixture says what is missing
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 # A long page has ten thousand coloured words of code: of each kind one stays a word, so that axe takes seconds.

@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from browser import BOOK
+from browser import BOOK, PAGES
 
-PAGES = sorted(p.relative_to(BOOK).as_posix() for p in BOOK.rglob("*.html") if "_static" not in p.parts)
-PAGES = PAGES or ["index.html"]  # the `book` fixture says what is missing
 CHAPTERS = [name for name in PAGES if (BOOK / "_sources" / name.replace(".html", ".ipynb")).exists()]
 CHAPTERS = CHAPTERS or ["index.html"]
 SETTLED = "() => new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))"
@@ -84,6 +82,7 @@ def test_on_a_phone_figures_open_large(name, open_page, site):
     page = open_page(f"{site}/{name}", viewport={"width": 390, "height": 844}, has_touch=True)
     figures = page.locator(".bd-article :is(figure, .cell_output) img:not(.widget-still, .panet *)")
     shrunk = [figure for figure in figures.all() if figure.is_visible() and figure.evaluate(SHRUNK)]
+    assert shrunk or not figures.count()
     for figure in shrunk:
         link = figure.locator("xpath=ancestor::a[@href]")
         assert link.count() == 1
