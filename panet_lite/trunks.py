@@ -9,11 +9,9 @@ import warnings
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.nn.functional import interpolate
-from torchvision.models import get_model, get_model_weights, list_models
 
 from .weights import HEAD
 
@@ -44,11 +42,15 @@ class Backbone(nn.Module):
 
 def trunks() -> list[str]:
     """The names of torchvision's networks that can be a `Trunk`."""
-    return [name for name in list_models(torchvision.models) if name.startswith(FAMILIES)]
+    from torchvision import models  # here, as it takes seconds that the paper's network need not wait for
+
+    return [name for name in models.list_models(models) if name.startswith(FAMILIES)]
 
 
 def network(name: str) -> nn.Module:
     """torchvision's network with random weights and no classifier, dilated by torchvision as far as it can."""
+    from torchvision.models import get_model
+
     for option in ({"dilated": True}, {"replace_stride_with_dilation": (False, True, True)}, {}):
         try:
             model = get_model(name, weights=None, **option)
@@ -124,6 +126,8 @@ class Trunk(Backbone):
     """
 
     def __init__(self, name: str):
+        from torchvision.models import get_model_weights
+
         transforms = next(iter(get_model_weights(name))).transforms()
         super().__init__(transforms.mean, transforms.std)
         self.name, trunk = name, fx.symbolic_trace(network(name).eval())

@@ -6,7 +6,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from . import datasets
 
@@ -21,6 +20,8 @@ def imagenet_state(name: str = "vgg16") -> dict[str, Tensor]:
     They are the first that torchvision lists (mostly IMAGENET1K_V1), downloaded once and compared with
     their published hash then. Errors: ValueError where the download fails, or an earlier one was cut short.
     """
+    from torchvision.models import get_model_weights
+
     weights = next(iter(get_model_weights(name)))
     try:
         return without_head(weights.get_state_dict(progress=True, check_hash=True))

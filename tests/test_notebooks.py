@@ -19,11 +19,10 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-from printing import printed
+from printing import compared, printed
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
-IGNORED = re.compile(r"NBVAL_(IGNORE_OUTPUT|SKIP)|nbval-(ignore-output|skip)", re.IGNORECASE)
 BLOCK = r"^(`{%s,})\{%s\}(?P<head>[^\n]*)\n(?P<body>.*?)^\1[ \t]*$"
 EXERCISE = re.compile(BLOCK % (3, "exercise"), re.M | re.S)
 SOLUTION = re.compile(BLOCK % (4, "solution"), re.M | re.S)
@@ -81,11 +80,10 @@ def is_picture(output):
 def compared_outputs(notebook):
     """How many outputs nbval compares: text, but not beside a picture or where it must look away."""
     count = 0
-    for _, cell in code_cells(notebook):
-        if not IGNORED.search(cell.source + " ".join(cell.metadata.get("tags", []))):
-            for output in cell.outputs:
-                words = "text/plain" in output.get("data", {}) and not is_picture(output)
-                count += output.output_type == "stream" or words
+    for cell in filter(compared, notebook.cells):
+        for output in cell.outputs:
+            words = "text/plain" in output.get("data", {}) and not is_picture(output)
+            count += output.output_type == "stream" or words
     return count
 
 
