@@ -21,10 +21,8 @@ from tqdm.auto import tqdm
 
 from panet_lite import EpisodeSampler, PANet, pretrained
 from panet_lite.backbones import backbone
-from panet_lite.datasets import Pascal, SegmentationDataset, Tabletop
-from panet_lite.evaluation import Result, confusion, evaluate
-from panet_lite.feature_bank import FeatureBank
-from panet_lite.image_bank import ImageBank
+from panet_lite.datasets import ImageBank, Pascal, SegmentationDataset, Tabletop
+from panet_lite.evaluation import FeatureBank, Result, confusion, evaluate
 from panet_lite.machine import circumstances
 from panet_lite.matching import match, upsample
 from panet_lite.model import Features

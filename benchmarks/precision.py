@@ -15,9 +15,8 @@ import torch
 
 from panet_lite import PANet
 from panet_lite.backbones import backbone
-from panet_lite.datasets import DATA, Pascal, Tabletop
+from panet_lite.datasets import DATA, ImageBank, Pascal, Tabletop
 from panet_lite.evaluation import evaluate
-from panet_lite.image_bank import ImageBank
 from panet_lite.machine import circumstances, device_named
 from panet_lite.training import LAPTOP, PAPER, train, training_episodes
 

@@ -28,7 +28,7 @@ from panet_lite.episodes import Episode
 from panet_lite.machine import circumstances, device_named, layout, tuned
 from panet_lite.matching import match, segmentation_loss
 from panet_lite.prototypes import support_prototypes
-from panet_lite.steps import CUDAGraph, GraphedStep, Recipe, sgd, sgd_step
+from panet_lite.training.step import CUDAGraph, GraphedStep, Recipe, sgd, sgd_step
 
 PARTS = ("pooling", "head", "step")
 SHAPES = ((1, 1), (1, 5), (2, 1), (2, 5))  # ways, shots

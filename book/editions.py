@@ -121,7 +121,7 @@ def names(entry: Entry) -> str:
 
 
 def link_to(entry: Entry) -> str:
-    """Where to read a work: its DOI, its number at arXiv, or its address; tests/test_references.py holds that it has one."""
+    """Where to read a work: its DOI, its number at arXiv, or its address; tests/book/test_references.py holds that it has one."""
     for name, where in (("doi", "https://doi.org/"), ("eprint", "https://arxiv.org/abs/")):
         if name in entry.fields:
             return where + entry.fields[name]

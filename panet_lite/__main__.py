@@ -13,7 +13,7 @@ import torch
 
 from .annotations import KINDS
 from .commands import DATASETS, RECIPES, run_download, run_evaluation, run_training
-from .downloads import ARCHIVES
+from .datasets.downloads import ARCHIVES
 from .episodes import PRESETS
 from .machine import PRECISIONS, device_named, processes
 

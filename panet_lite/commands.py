@@ -11,16 +11,11 @@ from torch import nn
 from tqdm import tqdm
 
 from .backbones import backbone
-from .coco import Coco
-from .datasets import Pascal, SegmentationDataset, Tabletop
-from .disk_bank import DiskBank
-from .downloads import download
+from .datasets import Coco, DiskBank, Folder, ImageBank, Pascal, SegmentationDataset, Tabletop
+from .datasets.downloads import download
 from .episodes import PRESETS
-from .evaluation import Result, evaluate
-from .feature_bank import FeatureBank
+from .evaluation import FeatureBank, Result, evaluate
 from .files import write_atomically
-from .folders import Folder
-from .image_bank import ImageBank
 from .machine import asked_to_stop, circumstances, world
 from .model import PANet, checkpoint
 from .training import (

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from . import datasets
 from .alignment import alignment_loss
 from .backbones import vgg16
+from .datasets import voc
 from .episodes import Episode
 from .matching import match, segmentation_loss, upsample
 from .prototypes import support_prototypes
@@ -122,7 +122,10 @@ def checkpoint(fold: int, variant: str) -> Path:
         raise ValueError(f"There is no variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
     if fold not in range(4):
         raise ValueError(f"There are no weights for fold {fold!r}: they come for folds 0..3 of Tabletop-5i.")
-    return datasets.DATA / "checkpoints" / VARIANTS[variant].format(int(fold))
+    path = voc.DATA / "checkpoints" / VARIANTS[variant].format(int(fold))
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}. {voc.REMEDY}")
+    return path
 
 
 def pretrained(fold: int = 0, variant: str = "par") -> PANet:

@@ -9,8 +9,8 @@ from browser import axe, book, browser, open_page, site  # noqa: F401
 from mounting import data, model, shown  # noqa: F401
 from PIL import Image
 
-from panet_lite import datasets
 from panet_lite.datasets import Tabletop
+from panet_lite.datasets import voc as datasets
 
 pytest.register_assert_rewrite("checking")  # its asserts explain themselves as those of the tests do
 

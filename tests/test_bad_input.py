@@ -16,14 +16,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from panet_lite import EpisodeSampler, PANet, datasets, own_episode, pretrained
+from panet_lite import EpisodeSampler, PANet, own_episode, pretrained
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import Pascal, Tabletop
+from panet_lite.datasets import voc as datasets
+from panet_lite.datasets.pictures import picture_size, read_image, read_label_map
 from panet_lite.episodes import Episode
 from panet_lite.files import write_atomically
 from panet_lite.model import checkpoint
-from panet_lite.pictures import picture_size, read_image, read_label_map
 from panet_lite.training import save_checkpoint
 
 NARROW = 1 / 16

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from panet_lite import commands, datasets
+from panet_lite import commands
 from panet_lite.__main__ import arguments, main
 from panet_lite.backbones import VGG16
+from panet_lite.datasets import voc as datasets
 from panet_lite.training import LAPTOP, PAPER
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from panet_lite import Episode, EpisodeSampler, datasets, own_episode, pictures
-from panet_lite.datasets import Pascal, Tabletop
+from panet_lite import Episode, EpisodeSampler, own_episode
+from panet_lite.datasets import Pascal, Tabletop, pictures
+from panet_lite.datasets import voc as datasets
 from panet_lite.episodes import PRESETS, episode_labels
 
 settings.register_profile("panet", derandomize=True, max_examples=15, deadline=None, database=None)

@@ -24,11 +24,10 @@ import torch
 from panet_lite import PANet
 from panet_lite.alignment import prototype_distance
 from panet_lite.backbones import vgg16
-from panet_lite.datasets import DATA, Tabletop
+from panet_lite.datasets import DATA, ImageBank, Tabletop
 from panet_lite.episodes import EpisodeSampler
 from panet_lite.evaluation import FeatureBank, evaluate
 from panet_lite.files import write_atomically
-from panet_lite.image_bank import ImageBank
 from panet_lite.machine import circumstances
 from panet_lite.model import VARIANTS
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ..datasets import VOID, SegmentationDataset
 from ..episodes import Draw, Episode, EpisodeSampler
-from ..feature_bank import FeatureBank
+from ..evaluation import FeatureBank
 from ..figures import show_image, show_labels
 from ..matching import match
 from ..model import Features, PANet, Prediction

@@ -165,8 +165,6 @@ def test_a_home_that_cannot_be_written_to(installed, tmp_path):
 
 def test_the_sdist_can_be_tested(built, installed, tmp_path):
     shutil.unpack_archive(built.sdist, tmp_path, filter="data")
-    some = (
-        "tests/test_parity.py tests/test_prototype_distance.py tests/test_project.py tests/test_licences.py"
-    )
+    some = "tests/test_parity.py tests/evaluation/test_prototype_distance.py tests/project/test_project.py tests/project/test_licences.py"
     done = installed.call(f"python -m pytest -q -p no:cacheprovider {some}", cwd=tmp_path / NAME)
     assert re.search(r"^\d\d+ passed in ", done.stdout, re.M), done.stdout

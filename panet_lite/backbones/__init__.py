@@ -1,0 +1,34 @@
+"""Backbones: networks that turn images into features (paper Sec. 3.2, 4.1; chapter 2).
+
+`vgg` is the paper's network, written out; `others` are timm's, by name; `weights` reads files of weights.
+"""
+
+from pathlib import Path
+
+from .others import Timm
+from .vgg import BLOCKS, VGG16, Backbone, vgg16
+from .weights import imagenet_state, load_weights, read_weights
+
+__all__ = [
+    "BLOCKS", "VGG16", "Backbone", "Timm", "backbone", "imagenet_state", "load_weights", "read_weights", "vgg16",
+]  # fmt: skip
+
+
+def backbone(name: str = "vgg16", weights: str | Path | None = None, width: float = 1.0) -> Backbone:
+    """A backbone by name: "vgg16", or any network of timm, "NAME" or "NAME:STAGE", such as "resnet50:2".
+
+    weights: None draws random ones from torch's global generator; "pretrained" and "imagenet" are what the
+    network comes with; a path loads a safetensors or torch file, of ours, of torchvision's VGG-16 or of
+    timm's networks. width: of `vgg16` only. Errors: ValueError for a name, a stage, a width or weights that
+    do not exist; see `weights`.
+    """
+    if name == "vgg16":
+        return vgg16("imagenet" if weights == "pretrained" else weights, width)
+    if width != 1.0:
+        raise ValueError(f"Only vgg16 has a width: leave it out for {name}.")
+    architecture, _, stage = name.partition(":")
+    if not stage.lstrip("-").isdecimal() and stage:
+        raise ValueError(
+            f"The stage in {name!r} is no number: write {architecture}:2, or {architecture} for the last."
+        )
+    return Timm(architecture, "pretrained" if weights == "imagenet" else weights, int(stage or -1))

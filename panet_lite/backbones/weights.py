@@ -1,0 +1,96 @@
+"""Weights of backbones: torchvision's, checked by its hash, and those of a file (paper Sec. 4.1; chapter 2)."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+NESTED = r"^features\.(\d+\.\d+)\."  # of the authors' VGG-16
+WRAPPERS = r"^((module|encoder|backbone)\.)+"  # what wraps a backbone's names: DataParallel, the authors' model, ours
+COUNTER = "num_batches_tracked"  # of BatchNorm; old files of torchvision's have none, and nobody asks for it
+
+
+def imagenet_state() -> dict[str, Tensor]:
+    """torchvision's ImageNet weights of VGG-16, downloaded once and compared with their published hash then.
+
+    Errors: ValueError where the download fails, or an earlier one was cut short.
+    """
+    from torchvision.models import VGG16_Weights  # here, as it takes seconds that others need not wait for
+
+    weights = VGG16_Weights.IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except Exception as error:  # no network, no space, a spoilt file: each has its own kind
+        raise ValueError(
+            f"The ImageNet weights cannot be had from {weights.url} by way of {torch.hub.get_dir()}/checkpoints "
+            f"({type(error).__name__}: {error}): delete what is there and try again with a network."
+        ) from error
+
+
+def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors of a VGG-16 under the names that `own` lists, torchvision's: no wrapper and no classifier.
+
+    The authors' code counts by block and layer (features.B.L): these are taken in their order.
+    """
+    state = {re.sub(WRAPPERS, "", key): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if not key.startswith(("classifier", "avgpool"))}
+    nested = {
+        match[1]: tuple(map(int, match[1].split("."))) for key in state if (match := re.match(NESTED, key))
+    }
+    places = dict.fromkeys(key.split(".")[1] for key in own)
+    flat = dict(zip(sorted(nested, key=nested.__getitem__), places))
+    return {re.sub(NESTED, lambda m: f"features.{flat[m[1]]}.", key): value for key, value in state.items()}
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a torch file that holds tensors only.
+
+    Errors: FileNotFoundError where there is no file, ValueError where it is truncated, no
+    checkpoint, or a pickle with code in it, which is never run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no checkpoint at {path}: train one with `python -m panet_lite train`, or name another."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        if all(isinstance(value, Tensor) for value in state.values()):
+            return state
+        reason = "holds other things than tensors"
+    except SafetensorError as error:
+        reason = f"is truncated or no safetensors file ({error})"
+    except Exception as error:  # torch.load raises many kinds for what is one mistake
+        kind = type(error).__name__
+        reason = f"is truncated or no file of plain tensors; pickles with code are not opened ({kind})"
+    raise ValueError(f"The checkpoint {path} {reason}. Copy or download it again.")
+
+
+def load_weights(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Copy `state` into the backbone; one sentence names the first tensor that does not fit."""
+    own, state = (
+        {key: value for key, value in tensors.items() if not key.endswith(COUNTER)}
+        for tensors in (backbone.state_dict(), state)
+    )
+    for key in own:
+        if key not in state:
+            raise ValueError(
+                f"{name} is of another architecture: {key} is missing. Build the backbone it belongs to."
+            )
+        if state[key].shape != own[key].shape:
+            raise ValueError(
+                f"{name} is of another architecture: {key} is {tuple(state[key].shape)}, this backbone "
+                f"wants {tuple(own[key].shape)}. Give it the backbone and the width that it was trained with."
+            )
+    if extra := sorted(set(state) - set(own)):
+        raise ValueError(
+            f"{name} is of another architecture: it also holds {extra[0]}. Build the backbone it belongs to."
+        )
+    backbone.load_state_dict({key: value.to(own[key].dtype) for key, value in state.items()})

@@ -1,0 +1,22 @@
+"""Training: Algorithm 1 over episodes (paper Alg. 1, Sec. 4.1; chapter 6).
+
+`loop` is the algorithm with its log and its checkpoints; `step` is one step of it, also as a CUDA graph.
+"""
+
+from .loop import (
+    LAPTOP,
+    PAPER,
+    State,
+    base_classes,
+    load_state,
+    save_checkpoint,
+    save_state,
+    train,
+    training_episodes,
+)
+from .step import CUDAGraph, GraphedStep, Recipe, set_rate, sgd, sgd_step
+
+__all__ = [
+    "LAPTOP", "PAPER", "CUDAGraph", "GraphedStep", "Recipe", "State", "base_classes", "load_state",
+    "save_checkpoint", "save_state", "set_rate", "sgd", "sgd_step", "train", "training_episodes",
+]  # fmt: skip
