@@ -20,7 +20,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check places matrix notebooks editions pdf dist links study bench lab clean distclean environment chapters
+.PHONY: help book test check places matrix notebooks editions pdf dist links study bench gpu lab clean distclean environment chapters
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,9 @@ bench: book ## time evaluation, head and step against the literal way, and weigh
 	@$(PY) benchmarks/versus_literal.py
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
+
+gpu: environment ## all that a GPU can tell: its tests, step, training, evaluation (6 minutes; runs/gpu)
+	@$(PY) benchmarks/gpu.py
 
 lab: environment ## open the chapters in JupyterLab, solutions folded (lab; what you change there stays)
 	@$(PY) book/editions.py lab

@@ -36,7 +36,7 @@ def add_common(add: Callable) -> None:
     add("--size", type=number, help="side of the square input (default: tabletop its own, others 417)")
     add("--skip-broken", action="store_true", help="decode all images first, leave out what cannot be read")
     add("--decoded", type=Path, metavar="FOLDER", help="keep decoded images there for later runs")
-    add("--backbone", default="vgg16", help="vgg16 (default), one of torchvision's, or dinov2_vits14")
+    add("--backbone", default="vgg16", help="vgg16 (default), or any network of timm: NAME or NAME:STAGE")
     width = partial(number, kind=float, least=1 / 64)  # a channel of VGG-16's first layer
     add("--width", type=width, help="of VGG-16's layers: 0.25 (default); 1 is the paper's")
     add("--weights", default="pretrained", help="a checkpoint, imagenet, pretrained (default) or random")

@@ -1,16 +1,20 @@
 """What several tests share: a data set small enough to draw in a second, and a cache of their own."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from browser import axe, book, browser, open_page, site  # noqa: F401
-from mounting import data, model, shown  # noqa: F401
 from PIL import Image
 
 from panet_lite.datasets import Tabletop
 from panet_lite.datasets import voc as datasets
+
+# The tests of the book's pages bring their own needs; a machine for computing has neither browser nor widgets.
+with contextlib.suppress(ModuleNotFoundError):
+    from browser import axe, book, browser, open_page, site  # noqa: F401
+    from mounting import data, model, shown  # noqa: F401
 
 pytest.register_assert_rewrite("checking")  # its asserts explain themselves as those of the tests do
 

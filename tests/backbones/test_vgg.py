@@ -262,3 +262,44 @@ def test_imagenet_weights_are_for_the_papers_width_only():
     for how in ({"width": 0.25}, {"batch_norm": True}):
         with pytest.raises(ValueError, match="ImageNet weights exist for width=1.0 without batch_norm only"):
             vgg16("imagenet", **how)
+
+
+# --- files of others ---------------------------------------------------------------------------------
+
+
+def numbered(key):
+    """torchvision's features.28 is the authors' features.8.4: blocks and pools counted, then layers."""
+    at, first = int(key.split(".")[1]), (0, 5, 10, 17, 24)
+    block = max(i for i, start in enumerate(first) if start <= at)
+    return key.replace(f"features.{at}", f"features.{2 * block}.{at - first[block]}")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    "wrapped", ["{}", "module.{}", "backbone.{}", "module.encoder.{}", "module.encoder.backbone.{}"]
+)
+@pytest.mark.parametrize("theirs", [False, True], ids=["torchvision", "authors"])
+def test_files_of_others_load(tmp_path, theirs, wrapped, suffix):
+    """The names of torchvision, with its classifier, and of the authors' code, as a parallel model saves them."""
+    torch.manual_seed(0)
+    state = VGG16(NARROW).state_dict()
+    assert (
+        numbered("features.28.bias") == "features.8.4.bias"
+        and numbered("features.5.bias") == "features.2.0.bias"
+    )
+    file = {wrapped.format(numbered(key) if theirs else key): value for key, value in state.items()}
+    file = dict(reversed(file.items()))  # the order in the file says nothing
+    file[wrapped.format("classifier.0.weight")] = torch.zeros(2, 2)
+    path = tmp_path / f"weights{suffix}"
+    (torch.save if suffix == ".pth" else save_file)(file, path)
+    loaded = vgg16(path, NARROW).state_dict()
+    assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], state[key]) for key in state)
+
+
+def test_a_deeper_network_is_refused(tmp_path):
+    file = {numbered(key): value for key, value in VGG16(NARROW).state_dict().items()}
+    torch.save({**file, "features.8.6.weight": torch.zeros(32, 32, 3, 3)}, tmp_path / "deep.pth")
+    with pytest.raises(
+        ValueError, match="deep.pth is of another architecture: it also holds features.8.6.weight"
+    ):
+        vgg16(tmp_path / "deep.pth", NARROW)

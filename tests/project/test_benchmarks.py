@@ -234,3 +234,36 @@ def test_the_authors_weights_are_ours(bench, authors):
 def test_no_copy_of_the_authors_repository_is_one_sentence(bench, tmp_path, model):
     with pytest.raises(ValueError, match="no copy of the authors' repository: it has no models/fewshot.py"):
         bench("official").Official(tmp_path, model.backbone)
+
+
+@pytest.mark.slow
+def test_the_program_for_a_gpu_runs_on_a_cpu(bench, tmp_path, monkeypatch, capsys):
+    """With tiny sizes: four parts go well, the graph says in a sentence that a CPU has none."""
+    gpu = bench("gpu")
+    tiny = ["--device", "cpu", "--size", "33", "--width", "0.0625", "--shapes", "1x1", "--iterations", "100",
+            "--runs", "1", "--episodes", "2", "--out", str(tmp_path / "out")]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *tiny])
+    whole = gpu.commands
+    monkeypatch.setattr(gpu, "commands", lambda args: {k: v for k, v in whole(args).items() if k != "tests"})
+    assert gpu.main() == 1
+    found = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    status = {name: part["status"] for name, part in found["parts"].items()}
+    assert status == {"literal": 0, "training": 0, "training, graph": 1, "evaluation": 0}
+    assert "There are no CUDA graphs on cpu" in found["parts"]["training, graph"]["said"][-1]
+    assert found["training, steps a second"] > 0 and found["training-graph, steps a second"] is None
+    assert json.loads((tmp_path / "out" / "versus-literal.json").read_text())["rows"]
+    assert "mean_iou" in (tmp_path / "out" / "evaluation.json").read_text()
+
+
+def test_a_part_that_takes_too_long_or_fails_is_told(bench, tmp_path):
+    run = bench("gpu").run
+    late = run(["-u", "-c", "import time; print('begun'); time.sleep(60)"], {}, 2)
+    assert late["status"] is None and late["said"] == ["begun"] and late["seconds"] < 60
+    failed = run(["-c", "raise SystemExit('why')"], {}, 60)
+    assert failed["status"] == 1 and failed["said"] == ["why"]
+
+
+def test_no_gpu_is_one_sentence(bench, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert bench("gpu").main() == 1 and capsys.readouterr().err.startswith("There is no CUDA device here: ")
