@@ -17,8 +17,10 @@ from .datasets.downloads import ARCHIVES
 from .episodes import PRESETS
 from .machine import PRECISIONS, device_named, processes
 
+Add = Callable[..., object]  # the `add_argument` of a command's parser
 
-def number(text: str, kind: type = int, least: float = 1) -> float:
+
+def number(text: str, kind: type[int | float] = int, least: float = 1) -> float:
     """A number from `least` on, for argparse."""
     with contextlib.suppress(ValueError):
         if (value := kind(text)) >= least:
@@ -26,7 +28,7 @@ def number(text: str, kind: type = int, least: float = 1) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__} from {least:g} on")
 
 
-def add_common(add: Callable) -> None:
+def add_common(add: Add) -> None:
     """The options that `train` and `evaluate` share: data, model, machine."""
     add("--dataset", choices=DATASETS, default="tabletop")
     add("--root", type=Path, metavar="FOLDER", help="where the data set lies")
@@ -45,7 +47,7 @@ def add_common(add: Callable) -> None:
     add("--seed", type=partial(number, least=0), default=0)
 
 
-def add_train(add: Callable) -> None:
+def add_train(add: Add) -> None:
     """The options of `train`; where no default is named, it is the recipe's."""
     add("--out", type=Path, required=True, help="folder for checkpoint, state and log")
     add("--recipe", choices=RECIPES, default="laptop")
@@ -63,7 +65,7 @@ def add_train(add: Callable) -> None:
     add("--cuda-graph", action="store_true", help="record a step once, let one GPU repeat it")
 
 
-def add_evaluate(add: Callable) -> None:
+def add_evaluate(add: Add) -> None:
     """The options of `evaluate`."""
     add("--split", help="list of images to test on (default: the preset's)")
     add("--ways", type=int, default=1)
@@ -77,7 +79,7 @@ def add_evaluate(add: Callable) -> None:
     add("--out", type=Path, help="JSON file for the numbers")
 
 
-def add_download(add: Callable) -> None:
+def add_download(add: Add) -> None:
     """The options of `download`."""
     add("what", choices=ARCHIVES, help="PASCAL VOC 2012, SBD's masks for it, or MS COCO 2014")
     add("--root", type=Path, required=True, metavar="FOLDER", help="where to put it, VOC and SBD in one")
@@ -115,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     rank = int(os.environ.get("RANK", 0))  # torchrun's
     name = f"panet_lite, process {rank}" if rank else "panet_lite"
     # Notes are the same in all processes, errors need not be.
-    warnings.showwarning = lambda note, *_: rank or print(f"Note: {note}", file=sys.stderr)
+    warnings.showwarning = lambda note, *_: None if rank else print(f"Note: {note}", file=sys.stderr)
     try:
         run(args)
     except (ValueError, OSError) as error:

@@ -38,13 +38,9 @@ def way_labels(labels: Tensor) -> Tensor:
 
 
 def alignment_loss(
-    query_features: Tensor,
-    query_logits: Tensor,
-    support_features: Tensor,
-    support_labels: Tensor,
-    alpha: float | None = None,
-    distance: str = "cosine",
-) -> Tensor:
+    query_features: Tensor, query_logits: Tensor, support_features: Tensor, support_labels: Tensor,
+    alpha: float | None = None, distance: str = "cosine",
+) -> Tensor:  # fmt: skip
     """Eq. 7: swap support and query, segment each support image with the query's prototypes.
 
     query_features: (B, Q, C, h, w). query_logits: (B, Q, 1 + W, h, w). support_features:
@@ -85,4 +81,5 @@ def prototype_distance(
     )
     if normalised:
         own, other = F.normalize(own, dim=-1, eps=1e-8), F.normalize(other, dim=-1, eps=1e-8)
-    return (own - other).norm(dim=-1)
+    distance: Tensor = (own - other).norm(dim=-1)
+    return distance

@@ -66,7 +66,8 @@ def scribble(mask: np.ndarray, width: float = 3, radius: int = 2) -> np.ndarray:
     inner = np.flatnonzero(depths >= np.median(depths) / 2)  # a hand does not draw into the outline's corners
     line = np.zeros_like(mask)
     line[tuple(path[inner[0] : inner[-1] + 1].T)] = True
-    return isotropic_dilation(line, width / 2) & mask
+    stroke: np.ndarray = isotropic_dilation(line, width / 2) & mask
+    return stroke
 
 
 def point(mask: np.ndarray, seed: int | Sequence[int] = 0, radius: float = 3) -> np.ndarray:
@@ -76,15 +77,18 @@ def point(mask: np.ndarray, seed: int | Sequence[int] = 0, radius: float = 3) ->
     places = np.argwhere(axis & (depth >= depth[axis].max() / 2))
     spot = np.zeros_like(mask)
     spot[tuple(np.random.default_rng(seed).choice(places))] = True
-    return isotropic_dilation(spot, radius) & mask
+    disc: np.ndarray = isotropic_dilation(spot, radius) & mask
+    return disc
 
 
 def box(mask: np.ndarray) -> np.ndarray:
     """The bounding box of a mask, filled."""
-    return mask.any(1)[:, None] & mask.any(0)
+    return np.outer(mask.any(1), mask.any(0))
 
 
-def box_map(dense: np.ndarray, found: dict[int, list[np.ndarray]], chosen: dict[int, np.ndarray]):
+def box_map(
+    dense: np.ndarray, found: dict[int, list[np.ndarray]], chosen: dict[int, np.ndarray]
+) -> np.ndarray:
     """A label map of the boxes of the chosen objects, {way: mask}, small ones over large; the background
     is what lies outside the boxes of all objects found, and void pixels stay void there."""
     weak = np.where(dense == 0, dense, VOID)

@@ -7,11 +7,10 @@ import warnings
 from dataclasses import asdict, replace
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
-from .backbones import backbone
-from .datasets import Coco, DiskBank, Folder, ImageBank, Pascal, SegmentationDataset, Tabletop
+from .backbones import Backbone, backbone
+from .datasets import AnyDataset, Coco, DiskBank, Folder, ImageBank, Pascal, Tabletop
 from .datasets.downloads import download
 from .episodes import PRESETS
 from .evaluation import FeatureBank, Result, evaluate
@@ -36,7 +35,7 @@ RECIPES = {"laptop": LAPTOP, "paper": PAPER}
 SETTINGS = ("fold", "size", "backbone", "width", "weights", "preset", "drop_unseen", "folds", "classes")
 
 
-def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
+def open_dataset(args: argparse.Namespace, split: str) -> AnyDataset:
     """The data set, the size of its images and its folds as the command line names them."""
     own, folds = args.dataset == "folder", args.folds
     given = {"size": args.size, "root": args.root, "skip_broken": args.skip_broken, "folds": folds}
@@ -57,7 +56,7 @@ def open_dataset(args: argparse.Namespace, split: str) -> SegmentationDataset:
     return DiskBank(dataset, args.decoded) if args.decoded else dataset
 
 
-def open_backbone(args: argparse.Namespace, weights: str) -> nn.Module:
+def open_backbone(args: argparse.Namespace, weights: str) -> Backbone:
     """The backbone with a checkpoint's weights, random ones, or those that every training starts from."""
     torch.manual_seed(args.seed)
     if weights == "pretrained" and args.backbone == "vgg16" and args.width != 1:
@@ -65,7 +64,7 @@ def open_backbone(args: argparse.Namespace, weights: str) -> nn.Module:
             raise ValueError(
                 f"There are no pre-trained weights of width {args.width:g}. Give --weights a checkpoint, or random."
             )
-        weights = checkpoint(args.fold, "init")
+        return backbone(args.backbone, checkpoint(args.fold, "init"), args.width)
     return backbone(args.backbone, None if weights == "random" else weights, args.width)
 
 
@@ -76,7 +75,7 @@ def recipe_asked_for(args: argparse.Namespace) -> Recipe:
     return replace(RECIPES[args.recipe], seed=args.seed, **given)
 
 
-def open_run(args: argparse.Namespace, settings: dict) -> State | None:
+def open_run(args: argparse.Namespace, settings: dict[str, object]) -> State | None:
     """What --resume goes on with; without it, a ValueError keeps an earlier run from being lost."""
     path = args.out / "state.safetensors"
     if args.resume and path.is_file():
@@ -99,14 +98,15 @@ def run_training(args: argparse.Namespace, device: torch.device) -> None:
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings |= {"dataset": repr(dataset), "processes": world()[1], **asdict(recipe)}
     state = open_run(args, settings)
-    model = PANet(open_backbone(args, "random" if state else args.weights)).to(device)
+    network = open_backbone(args, "random" if state else args.weights)
+    model = PANet(network).to(device)
     if args.compile:
-        model.backbone.compile()
+        network.compile()
     about = {"command": " ".join(sys.argv[1:]), **settings, **circumstances(device)}
     log = json.loads((out / "log.json").read_text())["log"] if state else []
-    log = [entry for entry in log if entry["step"] <= state.step]
+    log = [entry for entry in log if state and entry["step"] <= state.step]
 
-    def note(*entries: dict) -> None:
+    def note(*entries: dict[str, float]) -> None:
         log.extend(entries)
         tqdm.write("".join(json.dumps(entry) + "\n" for entry in entries), end="")
         sys.stdout.flush()
@@ -115,7 +115,7 @@ def run_training(args: argparse.Namespace, device: torch.device) -> None:
 
     def keep(state: State) -> None:
         save_state(out / "state.safetensors", state, settings)
-        save_checkpoint(out / "checkpoint.safetensors", model.backbone, {**about, "step": state.step})
+        save_checkpoint(out / "checkpoint.safetensors", network, {**about, "step": state.step})
 
     if first and (state is None or state.step < recipe.iterations):
         note()  # a folder that cannot be written to shows before the work, not after it
@@ -129,7 +129,7 @@ def run_training(args: argparse.Namespace, device: torch.device) -> None:
         print(f"The weights after step {step} are in {out / 'checkpoint.safetensors'}.")
 
 
-def report(dataset: SegmentationDataset, shots: int, result: Result) -> str:
+def report(dataset: AnyDataset, shots: int, result: Result) -> str:
     """The numbers of one shape of episodes, in a line."""
     low, high = result.interval()
     classes = ", ".join(

@@ -1,7 +1,7 @@
 """Episodes: small segmentation tasks drawn from a data set (paper Sec. 3.1; chapter 1)."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .annotations import annotate, complete_strokes, kind_named
-from .datasets import VOID, SegmentationDataset
+from .datasets import VOID, AnyDataset
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Episode:
     query_labels: Tensor  # (B, Q, H, W')
     classes: Tensor  # (B, W): the data set's label behind each way
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for images, labels, name in (
             (self.support_images, self.support_labels, "support"),
             (self.query_images, self.query_labels, "query"),
@@ -108,18 +108,10 @@ class EpisodeSampler:
     """
 
     def __init__(
-        self,
-        dataset: SegmentationDataset,
-        classes: Iterable[int],
-        ways: int = 1,
-        shots: int = 1,
-        queries: int = 1,
-        seed: int = 0,
-        preset: str = "standard",
-        exclude: Iterable[int] = (),
-        flip: bool = False,
+        self, dataset: AnyDataset, classes: Iterable[int], ways: int = 1, shots: int = 1, queries: int = 1,
+        seed: int = 0, preset: str = "standard", exclude: Iterable[int] = (), flip: bool = False,
         annotation: str = "dense",
-    ):
+    ):  # fmt: skip
         self.dataset, self.ways, self.shots, self.queries = dataset, ways, shots, queries
         self.seed, self.preset, self.flip = seed, preset_named(preset), flip
         self.annotation = kind_named(annotation)
@@ -145,12 +137,11 @@ class EpisodeSampler:
         """Classes and images of episode `index`; no image appears twice in an episode."""
         rng = np.random.default_rng([self.seed, index])
         classes = rng.choice(list(self.pools), self.ways, replace=False)
-        query_ways = (
-            self.run_ways if self.preset.query_way_per_run else rng.integers(self.ways, size=self.queries)
-        )
-        used, supports, queries = [], [], []
+        asked = self.run_ways if self.preset.query_way_per_run else rng.integers(self.ways, size=self.queries)
+        used: list[int] = []
+        supports, queries = [], []
         for way, label in enumerate(classes):
-            wanted = self.shots + (query_ways == way).sum()
+            wanted = self.shots + (asked == way).sum()
             pool = np.setdiff1d(self.pools[label], used)
             if len(pool) < wanted:
                 raise ValueError(
@@ -189,7 +180,10 @@ class EpisodeSampler:
             torch.from_numpy(draw.classes)[None].to(images.device, non_blocking=True),
         )
 
-    def pair(self, index: int, relabel, classes: np.ndarray, rng=None) -> tuple[Tensor, Tensor]:
+    def pair(
+        self, index: int, relabel: Callable[[int, np.ndarray], Tensor], classes: np.ndarray,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """One image in 0..1 and its label map in the episode's labels, perhaps mirrored."""
         image, labels = self.dataset.image(index).float() / 255, relabel(index, classes)
         mirror = self.flip and rng is not None and rng.random() < 0.5
@@ -237,12 +231,12 @@ def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Se
             if way not in values:
                 text = f"{where} has no pixel of class {way}: it adds nothing to the prototype."
                 warnings.warn(text, stacklevel=2)
-    images = [image for shots in supports for image, _ in shots] + list(queries)
-    if len({tuple(i.shape) for i in images}) > 1 or len({len(shots) for shots in supports}) > 1:
+    pictures = [image for shots in supports for image, _ in shots] + list(queries)
+    if len({tuple(p.shape) for p in pictures}) > 1 or len({len(shots) for shots in supports}) > 1:
         raise ValueError("All images must be of one size, and all ways must have the same number of shots.")
-    if images[0].shape[0] != 3:
-        raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(images[0].shape)}.")
-    images = torch.stack([i if i.is_floating_point() else i.float() / 255 for i in images])[None]
+    if pictures[0].shape[0] != 3:
+        raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(pictures[0].shape)}.")
+    images = torch.stack([p if p.is_floating_point() else p.float() / 255 for p in pictures])[None]
     labels = torch.stack([complete_strokes(m).to(torch.uint8) for shots in supports for _, m in shots])
     support, query = images.split([len(labels), len(queries)], dim=1)
     unknown = torch.full_like(query[:, :, 0], VOID, dtype=torch.uint8)

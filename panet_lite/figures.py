@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from torch import Tensor
 
 from .datasets import VOID
@@ -39,10 +40,10 @@ def show_image(ax: Axes, image: Tensor, title: str = "") -> None:
 def show_labels(ax: Axes, image: Tensor, labels: Tensor, title: str = "", strength: float = 0.45) -> None:
     """A label map (H, W) over its image: tinted, outlined by class, void hatched."""
     show_image(ax, image, title)
-    labels = labels.detach().cpu().numpy()
+    values = labels.detach().cpu().numpy()
     extent = (-0.5, image.shape[-1] - 0.5, image.shape[-2] - 0.5, -0.5)
-    for way in (int(v) for v in np.unique(labels) if v not in (0, VOID)):
-        mask = labels == way
+    for way in (int(v) for v in np.unique(values) if v not in (0, VOID)):
+        mask = values == way
         tint = np.zeros((*mask.shape, 4))
         tint[mask] = (*to_rgb(way_colour(way)), strength)
         ax.imshow(tint, extent=extent, interpolation="nearest")
@@ -50,27 +51,19 @@ def show_labels(ax: Axes, image: Tensor, labels: Tensor, title: str = "", streng
             style = LINES[(way - 1) % len(LINES)]
             for colour, width in (("white", 2.5), (way_colour(way), 1.5)):
                 ax.contour(
-                    mask,
-                    [0.5],
-                    colors=[colour],
-                    linewidths=width,
-                    linestyles=[style],
-                    extent=extent,
+                    mask, [0.5], colors=[colour], linewidths=width, linestyles=[style], extent=extent,
                     origin="upper",
-                )
-    if (labels == VOID).any():
+                )  # fmt: skip
+    if (values == VOID).any():
         ax.contourf(
-            labels == VOID, [0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper"
+            values == VOID, [0.5, 1.5], colors="none", hatches=["////"], extent=extent, origin="upper"
         )
 
 
 def show_map(
-    ax: Axes,
-    values: Tensor,
-    title: str = "",
-    cmap: str = "cividis",
+    ax: Axes, values: Tensor, title: str = "", cmap: str = "cividis",
     limits: tuple[float, float] | None = None,
-):
+) -> AxesImage:  # fmt: skip
     """A map of numbers (h, w) as a picture; returns the artist, for a colour bar."""
     low, high = limits or (None, None)
     artist = ax.imshow(values.detach().cpu().numpy(), cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
@@ -83,7 +76,7 @@ def show_map(
 def show_numbers(ax: Axes, values: Tensor, title: str = "", cmap: str = "cividis") -> None:
     """A small map (h, w) with every number written into its cell."""
     artist = show_map(ax, values.float(), title, cmap)
-    middle = (artist.norm.vmin + artist.norm.vmax) / 2
+    middle = sum(artist.get_clim()) / 2
     for (y, x), value in np.ndenumerate(values.detach().cpu().numpy()):
         text = f"{value:g}" if float(value).is_integer() else f"{value:.2f}"
         ax.text(x, y, text, ha="center", va="center", color="white" if value <= middle else "black")
@@ -99,12 +92,9 @@ def show_episode(
     ways, shots, queries = episode.ways, episode.shots, episode.query_images.shape[1]
     columns = max(shots, 3 if predicted is not None else 2)
     figure, axes = plt.subplots(
-        ways + queries,
-        columns,
-        figsize=(2.1 * columns, 2.3 * (ways + queries)),
-        squeeze=False,
+        ways + queries, columns, figsize=(2.1 * columns, 2.3 * (ways + queries)), squeeze=False,
         layout="constrained",
-    )
+    )  # fmt: skip
     for ax in axes.flat:
         ax.set_axis_off()
     for way in range(ways):
@@ -113,11 +103,9 @@ def show_episode(
             ax = axes[way, shot]
             ax.set_axis_on()
             show_labels(
-                ax,
-                episode.support_images[index, way, shot],
-                episode.support_labels[index, way, shot],
+                ax, episode.support_images[index, way, shot], episode.support_labels[index, way, shot],
                 f"support: {name}",
-            )
+            )  # fmt: skip
     for query in range(queries):
         image, row = episode.query_images[index, query], axes[ways + query]
         for ax in row[: 2 + (predicted is not None)]:

@@ -6,12 +6,13 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a file beside `path`, then rename it: readers see the old file or the new one.
 
     Any error leaves the old file as it was, removes what was half-written, and names `path`.
@@ -84,11 +85,13 @@ def cached(
     def kept() -> dict[str, np.ndarray] | None:
         with contextlib.suppress(Exception), np.load(path) as file:  # not there, or spoilt in whatever way
             return dict(file) if str(file["stamp"]) == stamp else None
+        return None
 
     if (arrays := kept()) is None:
         with alone(path.with_suffix(".lock")):
             if (arrays := kept()) is None:  # another process may have just made them
                 arrays = make()
+                everything: dict[str, Any] = {"stamp": stamp, **arrays}
                 with contextlib.suppress(OSError):
-                    write_atomically(path, lambda file: np.savez_compressed(file, stamp=stamp, **arrays))
+                    write_atomically(path, lambda file: np.savez_compressed(file, **everything))
     return arrays

@@ -34,7 +34,7 @@ def gains_by_bfloat16(device: torch.device) -> bool:
     """Does the chip multiply bfloat16 faster than float32? NVIDIA's do from Ampere on, Colab's T4 does not."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    chip = getattr(torch.cpu, "get_capabilities", dict)()
+    chip: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(chip.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
@@ -65,7 +65,7 @@ def tuned() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def circumstances(device: torch.device) -> dict:
+def circumstances(device: torch.device) -> dict[str, object]:
     """What a number depends on beside code, data and seed; and the day."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):  # Linux says more
@@ -115,9 +115,9 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
     asked = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def note(number, frame):
+    def note(number: int, frame: object) -> None:
         asked.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, note)

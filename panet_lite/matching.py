@@ -42,7 +42,7 @@ def match(
         return alpha * (2 * products - norms)  # |f - p|^2 = |f|^2 - 2 f.p + |p|^2
 
 
-def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(logits: Tensor, size: tuple[int, ...]) -> Tensor:
     """Logits (..., J, h, w) to (..., J, H, W'), bilinear with align_corners=False, as the authors do."""
     flat = logits.reshape(-1, *logits.shape[-3:])
     flat = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False)

@@ -80,7 +80,8 @@ class PANet(nn.Module):
         Outside training, features that are not finite raise a ValueError; in training the loss tells,
         so that the GPU need not wait here.
         """
-        features = self.backbone(self.backbone.preprocess(images.flatten(0, -4)))
+        ready = self.backbone.preprocess(images.flatten(0, -4))  # type: ignore[operator]  # it is a method
+        features: Tensor = self.backbone(ready)
         if not self.training and not features.isfinite().all():
             raise ValueError(
                 "The backbone gave features that are not finite (NaN or infinity): check that the "
@@ -104,12 +105,13 @@ class PANet(nn.Module):
         features = self.features(episode)
         prototypes = support_prototypes(features.support, episode.support_labels)
         logits = match(features.query, prototypes, self.alpha, self.distance)
-        size = tuple(episode.query_images.shape[-2:])
-        return Prediction(logits, features, prototypes, size, self.alpha, self.distance)
+        height, width = episode.query_images.shape[-2:]
+        return Prediction(logits, features, prototypes, (height, width), self.alpha, self.distance)
 
     def loss(self, episode: Episode, lambda_par: float = 1.0) -> Tensor:
         """Figure 2 (a) and (b): the training loss of an episode, a scalar."""
-        return self(episode).loss(episode, lambda_par)
+        prediction: Prediction = self(episode)
+        return prediction.loss(episode, lambda_par)
 
 
 NAME = "fold{}%s.safetensors"

@@ -26,7 +26,7 @@ def interpolation_matrix(small: int, large: int, like: Tensor) -> Tensor:
     return F.interpolate(identity, size=large, mode="linear", align_corners=False)[0].T
 
 
-def adjoint_upsample(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def adjoint_upsample(mask: Tensor, size: tuple[int, ...]) -> Tensor:
     """Carry masks (..., H, W) down to `size` (h, w) by the transpose of bilinear upsampling.
 
     For any features F and mask m, sum(Up(F) * m) = sum(F * adjoint_upsample(m)). This is what makes

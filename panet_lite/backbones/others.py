@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ def network(name: str, layer: int, pretrained: bool = False) -> nn.Module:
     def normed(model: nn.Module, out_indices: tuple[int, ...], **_: object) -> nn.Module:
         return FeatureGetterNet(model, out_indices, norm=True)  # the last LayerNorm belongs to the features
 
-    options = [
+    options: list[dict[str, Any]] = [
         {"output_stride": STRIDE, "feature_cls": "getter"},
         {"output_stride": STRIDE} if layer == -1 else {},  # MobileNets can only as a whole
         {"dynamic_img_size": True, "feature_cls": normed},
@@ -81,6 +82,7 @@ def make_signed(model: nn.Module, images: Tensor) -> Tensor:
     for name, part in model.named_modules():
         if type(part).__module__ in ACTIVATIONS:
             part.register_forward_hook(lambda _, __, out, name=name: made.append((name, out)))
+    features: Tensor
     (features,) = model(images)
     for name, out in made:
         model.get_submodule(name)._forward_hooks.clear()
@@ -104,7 +106,7 @@ class Timm(Backbone):
 
     def __init__(self, name: str, weights: str | Path | None = None, layer: int = -1):
         check_name(name)
-        model = network(name, layer, pretrained=weights == "pretrained")
+        model: Any = network(name, layer, pretrained=weights == "pretrained")
         super().__init__(model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
         self.name, self.model, (self.stride,) = name, model.eval(), model.feature_info.reduction()
         self.patch = self.stride if getattr(model, "norm", False) else 1
@@ -113,9 +115,8 @@ class Timm(Backbone):
                 part.requires_grad_(False)
         try:
             with torch.no_grad():
-                self.channels = make_signed(model, torch.zeros(1, 3, 4 * self.stride, 4 * self.stride)).shape[
-                    1
-                ]
+                features = make_signed(model, torch.zeros(1, 3, 4 * self.stride, 4 * self.stride))
+                self.channels = features.shape[1]
         except (AssertionError, RuntimeError) as error:
             raise ValueError(f"{name} takes images of one size only ({error}): choose another.") from error
         if weights not in (None, "pretrained"):
@@ -132,4 +133,5 @@ class Timm(Backbone):
         size = [max(1, round(side / self.patch)) * self.patch for side in images.shape[-2:]]
         if size != list(images.shape[-2:]):
             images = interpolate(images, size, mode="bilinear", antialias=True)
-        return self.model(images)[0]
+        features: Tensor = self.model(images)[0]
+        return features

@@ -16,8 +16,12 @@ class Backbone(nn.Module):
     """What backbones share. name: of the architecture. channels: of the features. width: see `VGG16`."""
 
     name, channels, width = "", 0, 1.0
+    mean: Tensor
+    std: Tensor
 
-    def __init__(self, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)):
+    def __init__(
+        self, mean: tuple[float, ...] = (0.485, 0.456, 0.406), std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    ):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -40,7 +44,8 @@ class VGG16(Backbone):
 
     def __init__(self, width: float = 1.0, batch_norm: bool = False):
         super().__init__()
-        layers, channels = [], 3
+        layers: list[nn.Module] = []
+        channels = 3
         for block, widths in enumerate(BLOCKS):
             dilation = 2 if block == 4 else 1
             for out in widths:
@@ -55,13 +60,14 @@ class VGG16(Backbone):
         self.features = nn.Sequential(*layers[:-1])  # without the last ReLU
         self.name, self.width, self.channels = "vgg16", width, channels
         for layer in self.features:
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) to features (N, C, h, w)."""
-        return self.features(images)
+        features: Tensor = self.features(images)
+        return features
 
     def folded(self) -> "VGG16":
         """The same function without BatchNorm: each is merged into the convolution before it."""

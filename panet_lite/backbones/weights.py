@@ -23,7 +23,8 @@ def imagenet_state() -> dict[str, Tensor]:
 
     weights = VGG16_Weights.IMAGENET1K_V1
     try:
-        return weights.get_state_dict(progress=True, check_hash=True)
+        state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        return state
     except Exception as error:  # no network, no space, a spoilt file: each has its own kind
         raise ValueError(
             f"The ImageNet weights cannot be had from {weights.url} by way of {torch.hub.get_dir()}/checkpoints "
@@ -60,8 +61,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Tensor] = content.get("state_dict", content)
         if all(isinstance(value, Tensor) for value in state.values()):
             return state
         reason = "holds other things than tensors"

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..episodes import episode_labels
-from .harness import attempt, implementation, number, say, unfilled
+from .harness import Answer, attempt, implementation, number, say, unfilled
 
 # ---- numbers to predict ---------------------------------------------------------------------------
 
 
 def guess(
-    answer: object, right: float, tolerance: float, yes: str, no: str, wrong: Sequence[tuple[float, str]]
+    answer: Any, right: float, tolerance: float, yes: str, no: str, wrong: Sequence[tuple[float, str]]
 ) -> bool | None:
     """`number`, but each wrong value in `wrong` is answered by a sentence of its own."""
     try:
@@ -170,14 +172,18 @@ def relabel(answer: Callable[[Tensor, Sequence[int]], Tensor]) -> bool | None:
 # ---- samplers -------------------------------------------------------------------------------------
 
 
+Drawn = tuple[np.ndarray, np.ndarray, int]  # class or classes, the supports' images, the query's image
+
+
 def diagnose(
-    run: Callable[[np.random.Generator], tuple[object, str]], faults: Callable[[tuple], str], draws: int
-) -> tuple[list[tuple], str | None]:
+    run: Callable[[np.random.Generator], tuple[Any, str]], faults: Callable[[Drawn], str], draws: int
+) -> tuple[list[Drawn], str | None]:
     """Draw `draws` episodes: (the draws, the first fault); a fault of None means not filled in yet.
 
     run: one draw from a generator, as `attempt` returns it. faults: what is wrong with a draw, or "".
     """
-    seed, found = int(torch.randint(2**31, ())), []
+    seed = int(torch.randint(2**31, ()))
+    found: list[Drawn] = []
     for index in range(draws):
         value, error = run(np.random.default_rng([seed, index]))
         if error:
@@ -193,10 +199,9 @@ def diagnose(
         if fault:
             return found, fault
         found.append(value)
+    last: tuple[Any, ...] = found[-1]
     again, _ = run(np.random.default_rng([seed, draws - 1]))
-    if again is None or not all(
-        np.array_equal(np.squeeze(a), np.squeeze(b)) for a, b in zip(found[-1], again)
-    ):
+    if again is None or not all(np.array_equal(np.squeeze(a), np.squeeze(b)) for a, b in zip(last, again)):
         return found, "the same generator gives another episode each time: draw from `rng` only"
     return found, ""
 
@@ -208,7 +213,7 @@ def toy_pools(classes: int = 4, images: int = 14) -> dict[int, np.ndarray]:
     return {int(c): np.sort(rng.choice(images, rng.integers(7, 10), replace=False)) for c in labels}
 
 
-def sampler_faults(draw: tuple, pools: dict[int, np.ndarray], ways: int, shots: int) -> str:
+def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: int) -> str:
     """The first invariant that a draw breaks, as a sentence; "" where it breaks none."""
     classes, supports, query = draw
     if classes.shape != (ways,) or supports.shape != (ways, shots):
@@ -231,15 +236,21 @@ def sampler_faults(draw: tuple, pools: dict[int, np.ndarray], ways: int, shots: 
     return ""
 
 
-def sampler(answer: Callable) -> bool | None:
+def sampler(answer: Answer) -> bool | None:
     """`my_draw(pools, ways, shots, rng)` -> classes (W,), supports (W, K), query."""
     for ways, shots in ((1, 3), (2, 2)):
         pools = toy_pools()
 
-        def run(rng, pools=pools, ways=ways, shots=shots):
+        def run(
+            rng: np.random.Generator,
+            pools: dict[int, np.ndarray] = pools,
+            ways: int = ways,
+            shots: int = shots,
+        ) -> tuple[Any, str]:
             return attempt(answer, ({c: p.copy() for c, p in pools.items()}, ways, shots, rng))
 
-        draws, fault = diagnose(run, lambda d, p=pools, w=ways, k=shots: sampler_faults(d, p, w, k), 200)
+        faults = partial(sampler_faults, pools=pools, ways=ways, shots=shots)
+        draws, fault = diagnose(run, faults, 200)
         if fault is None:
             return unfilled()
         if fault:
@@ -272,13 +283,14 @@ def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
     seen = sorted(int(c) for c in rng.choice(np.arange(1, 7), 4, replace=False))
     alone = [c for c in range(1, 7) if c not in seen] * 4  # 4 images of each unseen class by itself
     pairs = [(c, seen[(k + turn % 2) % 4]) for turn in range(6) for k, c in enumerate(seen)]
-    for row, labels in enumerate([*pairs, *alone]):  # half of the pairs are two seen classes, half one
+    together: list[tuple[int, int] | int] = [*pairs, *alone]
+    for row, labels in enumerate(together):  # half of the pairs are two seen classes, half one
         shows[row, 1:] = False
         shows[row, labels] = True
     return shows[rng.permutation(images)], seen
 
 
-def leak_faults(draw: tuple, shows: np.ndarray, seen: list[int], shots: int) -> str:
+def leak_faults(draw: Drawn, shows: np.ndarray, seen: list[int], shots: int) -> str:
     """The first leak of a training draw, as a sentence; "" where it is tight."""
     label, supports, query = draw
     if label.shape != (1,) or supports.shape != (shots,):
@@ -297,11 +309,11 @@ def leak_faults(draw: tuple, shows: np.ndarray, seen: list[int], shots: int) -> 
     return ""
 
 
-def leak(answer: Callable) -> bool | None:
+def leak(answer: Answer) -> bool | None:
     """`my_draw(shows, seen, shots, rng)` -> label, supports (K,), query; nothing of a test class."""
     shows, seen = toy_shows()
 
-    def run(rng):
+    def run(rng: np.random.Generator) -> tuple[Any, str]:
         return attempt(answer, (shows.copy(), list(seen), 2, rng))
 
     draws, fault = diagnose(run, lambda d: leak_faults(d, shows, seen, 2), 400)

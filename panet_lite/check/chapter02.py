@@ -1,6 +1,7 @@
 """Answers to the exercises of chapter 2, features."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
 
 
 def predicted(
-    answer: object, right: float, tolerance: float, yes: str, wrong: Sequence[tuple[float, str]], no: str
+    answer: Any, right: float, tolerance: float, yes: str, wrong: Sequence[tuple[float, str]], no: str
 ) -> bool | None:
     """A predicted number, with a sentence of its own for each likely slip."""
     try:
@@ -60,9 +61,14 @@ def looks_at_inputs() -> tuple[int, tuple[Layer, ...]]:
     return draw(3, 20), layers
 
 
-def changed(change: Callable[[Layer], Layer]) -> Callable:
+def changed(change: Callable[[Layer], Layer]) -> Callable[[int, Sequence[Layer]], tuple[int, int]]:
     """The reference on layers that were read wrongly."""
     return lambda index, layers: looks_at_reference(index, tuple(change(layer) for layer in layers))
+
+
+def field_size(index: int, layers: Sequence[Layer]) -> int:
+    first, last = looks_at_reference(index, layers)
+    return last - first + 1
 
 
 LOOKS_AT_MISTAKES = (
@@ -81,13 +87,13 @@ LOOKS_AT_MISTAKES = (
         "stride is missing: output i begins at input i * stride - padding",
     ),
     (
-        lambda index, layers: (lambda a, b: b - a + 1)(*looks_at_reference(index, layers)),
+        field_size,
         "that is the size of the receptive field; wanted are its two ends, (first, last)",
     ),
 )
 
 
-def looks_at(answer: Callable) -> bool | None:
+def looks_at(answer: harness.Answer) -> bool | None:
     """ex-02-looks-at: the first and last input position behind one feature."""
     return harness.implementation(
         answer,
@@ -144,7 +150,7 @@ def fold_reference(
     return weight * scale.view(-1, 1, 1, 1), (bias - mean) * scale + beta
 
 
-def fold_inputs() -> tuple:
+def fold_inputs() -> tuple[Any, ...]:
     vectors = [torch.randn(4) for _ in range(4)]  # bias, gamma, beta, mean
     return torch.randn(4, 4, 3, 3), *vectors, torch.rand(4) + 0.2, 0.1
 
@@ -184,7 +190,7 @@ FOLD_MISTAKES = (
 )
 
 
-def fold(answer: Callable) -> bool | None:
+def fold(answer: harness.Answer) -> bool | None:
     """ex-02-fold: BatchNorm merged into the convolution before it."""
     return harness.implementation(
         answer,
@@ -212,7 +218,7 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def backbone(build: Callable) -> bool | None:
+def backbone(build: harness.Answer) -> bool | None:
     """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
     network, error = harness.attempt(build, (WIDTH,))
     if error:

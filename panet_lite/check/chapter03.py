@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from ..prototypes import EPSILON, VOID, masked_average_pool, support_prototypes
-from .harness import attempt, choice, implementation, number, say, unfilled
+from .harness import Answer, attempt, choice, implementation, number, say, unfilled
 
 
 def spatial_sum(x: Tensor) -> Tensor:
@@ -17,12 +17,12 @@ def spatial_sum(x: Tensor) -> Tensor:
 
 
 def up(
-    features: Tensor, size: tuple[int, int], mode: str = "bilinear", corners: bool | None = False
+    features: Tensor, size: tuple[int, ...], mode: str = "bilinear", corners: bool | None = False
 ) -> Tensor:
     return interpolate(features[None], size=tuple(size), mode=mode, align_corners=corners)[0]
 
 
-def down(mask: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+def down(mask: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     return interpolate(mask[None, None], size=tuple(size), mode=mode)[0, 0]
 
 
@@ -49,7 +49,7 @@ def pool_inputs() -> tuple[Tensor, Tensor]:
     return torch.randn(3, h, w) + 1, blob(3 * h + 1, 3 * w + 2)
 
 
-def resized(mode: str) -> Callable:
+def resized(mode: str) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda f, m: mean_under(f, down(m, f.shape[-2:], mode))
 
 
@@ -93,7 +93,7 @@ POOL_MISTAKES = (
 )
 
 
-def pool(answer: Callable) -> bool | None:
+def pool(answer: Answer) -> bool | None:
     """Masked average pooling of one image: features (C, h, w), mask (H, W) to (C,)."""
     _, error = attempt(answer, pool_inputs())
     if "must match the size of tensor" in error:
@@ -194,7 +194,7 @@ BACKGROUND_MISTAKES = (
 )
 
 
-def background(answer: Callable) -> bool | None:
+def background(answer: Answer) -> bool | None:
     """Eq. 2: features (W, K, C, H, W'), label maps (W, K, H, W') of the same size to (C,)."""
     return implementation(
         answer,
@@ -249,7 +249,7 @@ NEAREST_MISTAKES = (
 )
 
 
-def nearest_adjoint(answer: Callable) -> bool | None:
+def nearest_adjoint(answer: Answer) -> bool | None:
     """The transpose of nearest-neighbour upsampling by `factor`: (h * s, w * s), s to (h, w)."""
     return implementation(
         answer,
@@ -367,7 +367,7 @@ REPAIR_MISTAKES = (
 )
 
 
-def repair(answer: Callable) -> bool | None:
+def repair(answer: Answer) -> bool | None:
     """Eq. 1: features (W, K, C, H, W'), label maps (W, K, H, W') of the same size to (W, C)."""
     return implementation(
         answer,

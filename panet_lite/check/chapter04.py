@@ -1,7 +1,7 @@
 """Chapter 4, matching: answers to its exercises."""
 
 import random
-from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import matching
 from ..datasets import VOID
-from .harness import choice, implementation, say, unfilled
+from .harness import Answer, choice, implementation, say, unfilled
 
 # ---- ex-04-match ---------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def logits(features: Tensor, prototypes: Tensor, alpha: float) -> Tensor:
     return matching.match(features[None, None], prototypes[None], alpha)[0, 0]
 
 
-def matching_inputs() -> tuple:
+def matching_inputs() -> tuple[Any, ...]:
     """Features and prototypes of uneven length, and an alpha that is not 1."""
     features = torch.randn(6, 5, 7) * (0.3 + 3 * torch.rand(1, 5, 7)) + 0.5
     prototypes = torch.randn(3, 6) * torch.tensor([[0.5], [1.0], [4.0]])
@@ -99,7 +99,7 @@ MATCH_MISTAKES = (
 )
 
 
-def match(answer: Callable) -> bool | None:
+def match(answer: Answer) -> bool | None:
     """ex-04-match: features (C, h, w), prototypes (J, C), alpha -> logits (J, h, w)."""
     return implementation(
         answer,
@@ -113,7 +113,7 @@ def match(answer: Callable) -> bool | None:
 # ---- ex-04-ceiling -------------------------------------------------------------------------------
 
 
-def ceiling(answer: object) -> bool | None:
+def ceiling(answer: Any) -> bool | None:
     """ex-04-ceiling: the largest probability that alpha = 1 allows in a 5-way episode."""
 
     def best(others: int, low: float = -1.0) -> float:
@@ -189,7 +189,7 @@ def early_softmax(scores: Tensor, labels: Tensor) -> Tensor:
     return by_episode(losses, labels)
 
 
-def loss_inputs() -> tuple:
+def loss_inputs() -> tuple[Any, ...]:
     """Two episodes, one of them mostly void."""
     scores, labels = torch.randn(2, 3, 4, 4) * 3, torch.randint(0, 3, (2, 12, 12))
     void = torch.rand(2, 12, 12) < torch.tensor([0.1, 0.7])[:, None, None]
@@ -237,7 +237,7 @@ VOID_MISTAKES = (
 )
 
 
-def void_loss(answer: Callable) -> bool | None:
+def void_loss(answer: Answer) -> bool | None:
     """ex-04-void: logits (B, J, h, w), labels (B, H, W) with 255 -> scalar, Eq. 5."""
     return implementation(
         answer,
@@ -268,7 +268,7 @@ def nearest_part(scores: Tensor, owner: Tensor) -> Tensor:
     return torch.stack([scores[owner == c].amax(0) for c in range(int(owner.max()) + 1)])
 
 
-def parts_inputs() -> tuple:
+def parts_inputs() -> tuple[Any, ...]:
     """Six prototypes of three classes, in no order."""
     owner = torch.tensor([0, 0, 0, 1, 1, 2])[torch.randperm(6)]
     return torch.randn(6, 4, 5) * 2, owner
@@ -307,7 +307,7 @@ PARTS_MISTAKES = (
 )
 
 
-def parts(answer: Callable) -> bool | None:
+def parts(answer: Answer) -> bool | None:
     """ex-04-parts: logits (J, h, w), owner (J,) -> class probabilities (classes, h, w)."""
     return implementation(
         answer,

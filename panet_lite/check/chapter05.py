@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +93,7 @@ def draw_prototypes() -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(2, 3, 5, 5, 6) + 2, logits, torch.randint(0, 4, (2, 3, 5, 6))
 
 
-def query_prototypes(answer) -> bool | None:
+def query_prototypes(answer: harness.Answer) -> bool | None:
     """Exercise 1: (features, logits, labels) -> (B, J, C)."""
     return harness.implementation(
         answer,
@@ -168,7 +169,7 @@ def draw_labels() -> tuple[Tensor]:
     return (values.repeat(4)[order].view(2, 3, 2, 4, 5),)
 
 
-def way_labels(answer) -> bool | None:
+def way_labels(answer: harness.Answer) -> bool | None:
     """Exercise 2: (B, W, K, H, W') -> the same shape of 0, 1 and 255."""
     return harness.implementation(
         answer,
@@ -182,7 +183,7 @@ def way_labels(answer) -> bool | None:
 # ---- exercises 3 and 4 ---------------------------------------------------------------------------
 
 
-def divisor(answer) -> bool | None:
+def divisor(answer: object) -> bool | None:
     """Exercise 3: L_PAR with losses 0.3, 0.6, 0.9 of way 1, and way 2 never predicted."""
     wrong = {
         0.6: "0.6 is the mean over the three images that count. The divisor stays ways x shots = 6, whoever is "
@@ -197,7 +198,7 @@ def divisor(answer) -> bool | None:
     return harness.number(answer, 0.3, 1e-3, "right: 1.8 / 6. The lost way adds nothing and still counts", no)
 
 
-def gradient(answer) -> bool | None:
+def gradient(answer: object) -> bool | None:
     """Exercise 4: which tensors get a gradient from L_PAR."""
     return harness.choice(
         answer,
@@ -218,7 +219,10 @@ def reference(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) ->
     return alignment_loss(query[None], logits[None], support[None], labels[None])
 
 
-def variant(query, logits, support, labels, soft=False, shrink=False, other=VOID) -> Tensor:
+def variant(
+    query: Tensor, logits: Tensor, support: Tensor, labels: Tensor,
+    *, soft: bool = False, shrink: bool = False, other: int = VOID,
+) -> Tensor:  # fmt: skip
     """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, what other classes become."""
     ways, shots = labels.shape[:2]
     choice = logits.argmax(1)
@@ -235,7 +239,7 @@ def variant(query, logits, support, labels, soft=False, shrink=False, other=VOID
     return losses.mean() if shrink else losses.sum() / (ways * shots)
 
 
-def all_at_once(query, logits, support, labels) -> Tensor:
+def all_at_once(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
     """No skipping: a way that was never predicted is judged by its zero prototype."""
     means = alignment.query_prototypes(query[None], logits[None])[0][0]
     pairs = torch.stack([means[:1].expand(len(labels), -1), means[1:]], dim=1)
@@ -276,7 +280,7 @@ def draw_episode(lost: bool) -> tuple[Tensor, ...]:
     return torch.randn(2, 6, 4, 5), logits, torch.randn(3, 2, 6, 4, 5), labels.view(3, 2, 10, 12)
 
 
-def leaks(answer) -> str:
+def leaks(answer: harness.Answer) -> str:
     """What is wrong with the gradient of an answer whose values are right; "" if nothing."""
     query, logits, support, labels = draw_episode(lost=False)
     wanted = [query.requires_grad_(), logits.requires_grad_(), support.requires_grad_()]
@@ -286,7 +290,7 @@ def leaks(answer) -> str:
             "the values are right, but no gradient arrives anywhere: something was detached or made a number"
         )
     ours = torch.autograd.grad(loss, wanted, allow_unused=True)
-    theirs = torch.autograd.grad(reference(*wanted, labels), wanted, allow_unused=True)
+    theirs = torch.autograd.grad(reference(query, logits, support, labels), wanted, allow_unused=True)
     if ours[1] is not None and ours[1].abs().max() > 1e-8:
         return "the values are right, but a gradient still reaches the query's logits through the mask"
     for name, a, b in (("query", ours[0], theirs[0]), ("support", ours[2], theirs[2])):
@@ -295,7 +299,7 @@ def leaks(answer) -> str:
     return ""
 
 
-def repair(answer) -> bool | None:
+def repair(answer: harness.Answer) -> bool | None:
     """Exercise 5: one episode's alignment loss, values and gradients."""
     cases = iter([draw_episode(lost) for lost in (True, False, True, False, True)])
     right = "right: hard masks, a divisor that stays, and a gradient that reaches the features only"
@@ -314,7 +318,7 @@ def repair(answer) -> bool | None:
     return harness.say(verdict, line)
 
 
-def quiet(check) -> tuple[bool | None, str]:
+def quiet(check: Callable[[], bool | None]) -> tuple[bool | None, str]:
     """Run a check without printing: its verdict and its sentence."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         verdict = check()
@@ -330,7 +334,7 @@ def tiny_loss(mask: Tensor) -> float:
     return alignment_loss(QUERY[None, None], logits, SUPPORT[None, None, None], MASK[None, None, None]).item()
 
 
-def fool(answer) -> bool | None:
+def fool(answer: object) -> bool | None:
     """Exercise 6: a query mask with a poor IoU and a low L_PAR."""
     if answer is None or answer is Ellipsis:
         return harness.unfilled()

@@ -3,8 +3,9 @@
 import contextlib
 import copy
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,34 +18,46 @@ from . import harness
 # ---- exercise 1 ----------------------------------------------------------------------------------
 
 
-def reference_step(weight, momentum, gradient, rate, mu, decay):
+def reference_step(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     """torch.optim.SGD: decay joins the gradient, the gradient joins the memory, the memory is the step."""
     velocity = mu * momentum + gradient + decay * weight
     return weight - rate * velocity, velocity
 
 
-def decoupled(weight, momentum, gradient, rate, mu, decay):
+def decoupled(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     velocity = mu * momentum + gradient
     return weight - rate * velocity - rate * decay * weight, velocity
 
 
-def dampened(weight, momentum, gradient, rate, mu, decay):
+def dampened(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     velocity = mu * momentum + (1 - mu) * (gradient + decay * weight)
     return weight - rate * velocity, velocity
 
 
-def nesterov(weight, momentum, gradient, rate, mu, decay):
+def nesterov(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     gradient = gradient + decay * weight
     velocity = mu * momentum + gradient
     return weight - rate * (gradient + mu * velocity), velocity
 
 
-def rate_in_the_memory(weight, momentum, gradient, rate, mu, decay):
+def rate_in_the_memory(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     velocity = mu * momentum + rate * (gradient + decay * weight)
     return weight - velocity, velocity
 
 
-def memory_of_yesterday(weight, momentum, gradient, rate, mu, decay):
+def memory_of_yesterday(
+    weight: Tensor, momentum: Tensor, gradient: Tensor, rate: float, mu: float, decay: float
+) -> tuple[Tensor, Tensor]:
     return weight - rate * momentum, mu * momentum + gradient + decay * weight
 
 
@@ -95,13 +108,13 @@ STEP_MISTAKES = (
 )
 
 
-def draw_step() -> tuple:
+def draw_step() -> tuple[Any, ...]:
     """Weights, momentum and gradient (3, 4), and exaggerated settings, so that nothing drowns."""
     rate, mu, decay = (0.2 + 0.6 * torch.rand(3)).tolist()
     return torch.randn(3, 4) + 1, torch.randn(3, 4), torch.randn(3, 4), rate, mu, decay
 
 
-def step(answer) -> bool | None:
+def step(answer: harness.Answer) -> bool | None:
     """Exercise 1: (weight, momentum, gradient, rate, mu, decay) -> (weight, momentum)."""
     return harness.implementation(
         answer,
@@ -115,7 +128,7 @@ def step(answer) -> bool | None:
 # ---- exercise 2 ----------------------------------------------------------------------------------
 
 
-def longest(answer) -> bool | None:
+def longest(answer: object) -> bool | None:
     """Exercise 2: the step under a constant gradient with momentum 0.9, in units of rate * gradient."""
     why = {
         1.0: "1 is the first step. The second one is 1 + 0.9, and it goes on growing",
@@ -137,7 +150,7 @@ def longest(answer) -> bool | None:
 # ---- exercise 3 ----------------------------------------------------------------------------------
 
 
-def reference_rate(step, learning_rate, milestones):
+def reference_rate(step: int, learning_rate: float, milestones: Sequence[int]) -> float:
     """The package's own schedule."""
     return replace(training.PAPER, learning_rate=learning_rate, milestones=tuple(milestones)).rate(step)
 
@@ -170,10 +183,10 @@ RATE_MISTAKES = (
 )
 
 
-def rate(answer) -> bool | None:
+def rate(answer: harness.Answer) -> bool | None:
     """Exercise 3: (step, learning_rate, milestones) -> the rate of that step."""
 
-    def cases():
+    def cases() -> Iterator[tuple[int, float, tuple[int, int]]]:
         first, second = 5 + int(torch.randint(20, ())), 40 + int(torch.randint(20, ()))
         for step in (first, first + 1, second, second + 1, 2, second + 30):
             yield step, 2 + 7 * torch.rand(()).item(), (first, second)
@@ -192,7 +205,7 @@ def rate(answer) -> bool | None:
 # ---- exercise 4 ----------------------------------------------------------------------------------
 
 
-def arrows(answer) -> bool | None:
+def arrows(answer: object) -> bool | None:
     """Exercise 4: what lambda = 0 makes of the gradient on the support's feature map."""
     return harness.choice(
         answer,
@@ -209,7 +222,7 @@ def arrows(answer) -> bool | None:
 # ---- exercise 5 ----------------------------------------------------------------------------------
 
 
-def reference_share(step, rank, ranks, batch):
+def reference_share(step: int, rank: int, ranks: int, batch: int) -> list[int]:
     """Which episodes `training.train` gives to a process."""
     first = ((step - 1) * ranks + rank) * batch
     return list(range(first, first + batch))
@@ -257,7 +270,7 @@ def plain(values: object) -> object:
     return list(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
-def share(answer) -> bool | None:
+def share(answer: harness.Answer) -> bool | None:
     """Exercise 5: (step, rank, ranks, batch) -> the numbers of the episodes."""
     return harness.implementation(
         lambda *x: plain(answer(*x)),
@@ -282,7 +295,8 @@ class Recorder:
     """A sampler of random tiny episodes, float64, that writes down which ones are asked for."""
 
     def __init__(self, seed: int):
-        self.seed, self.asked = seed, []
+        self.seed = seed
+        self.asked: list[list[int]] = []
 
     def episode(self, index: int) -> Episode:
         """Episode `index`: two images of 3 x 4 x 4 and their masks."""
@@ -299,17 +313,21 @@ class Recorder:
 
     def batch(self, indices: Iterable[int]) -> Episode:
         """Several of them, as an `EpisodeSampler` gives them."""
-        indices = [int(i) for i in indices]
-        self.asked.append(indices)
-        return Episode.cat([self.episode(i) for i in indices])
+        numbers = [int(i) for i in indices]
+        self.asked.append(numbers)
+        return Episode.cat([self.episode(i) for i in numbers])
 
 
+Trained = tuple[list[list[int]], list[Tensor]]  # the episodes of each step, and the weights in the end
 RECIPE = replace(
     training.LAPTOP, iterations=4, learning_rate=0.3, weight_decay=0.05, milestones=(2,), episodes_per_step=2
 )
 
 
-def loop(model, sampler, recipe, zero=True, fall=True, fresh=True, late=0) -> None:
+def loop(
+    model: PANet, sampler: Recorder, recipe: training.Recipe,
+    *, zero: bool = True, fall: bool = True, fresh: bool = True, late: int = 0,
+) -> None:  # fmt: skip
     """`training.train` in short, with the chosen wrong turns: gradients pile up, the rate never falls, episodes repeat,
     the first episodes are left out."""
     optimiser = torch.optim.SGD(
@@ -367,7 +385,7 @@ LOOP_MISTAKES = (
 )
 
 
-def trained(answer: Callable, start: PANet, seed: int) -> tuple[list[list[int]], list[Tensor]]:
+def trained(answer: harness.Answer, start: PANet, seed: int) -> Trained:
     """What a training loop asks for, and the weights that it leaves."""
     model, sampler = copy.deepcopy(start), Recorder(seed)
     with contextlib.redirect_stdout(io.StringIO()):  # a reader's loop may print its losses
@@ -375,12 +393,12 @@ def trained(answer: Callable, start: PANet, seed: int) -> tuple[list[list[int]],
     return sampler.asked, [weight.detach() for weight in model.parameters()]
 
 
-def same(ours: tuple, theirs: tuple) -> bool:
+def same(ours: Trained, theirs: Trained) -> bool:
     """The same episodes and the same weights?"""
     return ours[0] == theirs[0] and all(map(torch.allclose, ours[1], theirs[1]))
 
 
-def repair(answer) -> bool | None:
+def repair(answer: harness.Answer) -> bool | None:
     """Exercise 6: a training loop (model, sampler, recipe), judged by its episodes and its weights."""
     seed = int(torch.randint(1000, ()))
     start = PANet(Pixelwise(3, 2, 1).double()).train()

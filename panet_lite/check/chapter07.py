@@ -1,6 +1,6 @@
 """Answers to the exercises of chapter 7, evaluation."""
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -41,32 +41,32 @@ def right_mean_iou(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[
     return float(np.nanmean(class_ious(counts, classes, test_classes)))
 
 
-def per_image(counts, classes, test_classes):
+def per_image(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     return divide(counts).mean()
 
 
-def images_then_classes(counts, classes, test_classes):
+def images_then_classes(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     return np.mean([divide(counts)[classes == c].mean() for c in test_classes if (classes == c).any()])
 
 
-def pooled(counts, classes, test_classes):
+def pooled(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     return divide(counts.sum(0))
 
 
-def idle_is_zero(counts, classes, test_classes):
+def idle_is_zero(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     return np.nan_to_num(class_ious(counts, classes, test_classes)).mean()
 
 
-def idle_is_nan(counts, classes, test_classes):
+def idle_is_nan(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     return class_ious(counts, classes, test_classes).mean()
 
 
-def dice(counts, classes, test_classes):
+def dice(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     tp, fp, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
     return (2 * tp / (2 * tp + fp + fn)).mean()
 
 
-def recall(counts, classes, test_classes):
+def recall(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
     tp, _, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
     return (tp / (tp + fn)).mean()
 
@@ -95,7 +95,7 @@ MEAN_IOU_MISTAKES = (
 )
 
 
-def mean_iou(answer: Callable) -> bool | None:
+def mean_iou(answer: harness.Answer) -> bool | None:
     """Exercise 1: (counts (E, 3), classes (E,), test classes) -> number."""
     return harness.implementation(
         answer,
@@ -114,19 +114,19 @@ def right_gap(mine: dict[int, float], reported: list[float]) -> float:
     return sum(score - reported[fold] for fold, score in mine.items()) / len(mine)
 
 
-def against_the_mean(mine, reported):
+def against_the_mean(mine: dict[int, float], reported: list[float]) -> float:
     return sum(mine.values()) / len(mine) - sum(reported) / len(reported)
 
 
-def folds_from_one(mine, reported):
+def folds_from_one(mine: dict[int, float], reported: list[float]) -> float:
     return sum(score - reported[fold - 1] for fold, score in mine.items()) / len(mine)
 
 
-def in_order(mine, reported):
+def in_order(mine: dict[int, float], reported: list[float]) -> float:
     return sum(a - b for a, b in zip(mine.values(), reported)) / len(mine)
 
 
-def as_zero(mine, reported):
+def as_zero(mine: dict[int, float], reported: list[float]) -> float:
     return sum(mine.values()) / len(reported) - sum(reported) / len(reported)
 
 
@@ -165,7 +165,7 @@ def draw_gap() -> tuple[dict[int, float], list[float]]:
     return {f: float(reported[f] + rng.uniform(1, 4) * rng.choice([-1, 1])) for f in folds[::-1]}, reported
 
 
-def gap(answer: Callable) -> bool | None:
+def gap(answer: harness.Answer) -> bool | None:
     """Exercise 2: ({fold: score}, four scores) -> how far above."""
     return harness.implementation(
         answer,
@@ -218,7 +218,7 @@ FLAW_MISTAKES = (
 )
 
 
-def flaw(standard: object, flawed: object) -> bool | None:
+def flaw(standard: Any, flawed: Any) -> bool | None:
     """Exercise 3: IoU of carrot, all false positives counted and counted the paper's way."""
     if any(value is None or value is Ellipsis for value in (standard, flawed)):
         return harness.unfilled()
@@ -246,6 +246,9 @@ def flaw(standard: object, flawed: object) -> bool | None:
 # ---- exercise 4 ----------------------------------------------------------------------------------
 
 
+Interval = tuple[float, float]  # low, high
+
+
 def drawn(
     episodes: int, rng: np.random.Generator, size: int | None = None, resamples: int = 1000
 ) -> np.ndarray:
@@ -257,48 +260,68 @@ def drawn(
     )
 
 
-def resampled(counts: np.ndarray, classes: np.ndarray, test_classes, weights: np.ndarray) -> np.ndarray:
+def resampled(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], weights: np.ndarray
+) -> np.ndarray:
     """mean-IoU (B,) of weighted episodes, weights (B, E)."""
     own = counts[:, None] * (classes[:, None] == np.array(test_classes))[..., None]  # (E, T, 3)
     sums = weights @ own.reshape(len(own), -1)
-    return np.nanmean(divide(sums.reshape(len(weights), -1, 3)), 1)
+    scores: np.ndarray = np.nanmean(divide(sums.reshape(len(weights), -1, 3)), 1)
+    return scores
 
 
-def ends(scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    return tuple(float(q) for q in np.quantile(scores, [(1 - level) / 2, (1 + level) / 2]))
+def ends(scores: np.ndarray, level: float = 0.95) -> Interval:
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
-def right_interval(counts, classes, test_classes, rng):
+def right_interval(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     """With 10,000 resamples, so that only the reader's own thousand scatter."""
     return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, resamples=10_000)))
 
 
-def without_replacement(counts, classes, test_classes, rng):
+def without_replacement(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return (right_mean_iou(counts, classes, test_classes),) * 2
 
 
-def of_the_episodes(counts, classes, test_classes, rng):
+def of_the_episodes(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return ends(divide(counts))
 
 
-def of_per_image_means(counts, classes, test_classes, rng):
+def of_per_image_means(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return ends(drawn(len(counts), rng) @ divide(counts) / len(counts))
 
 
-def two_thirds(counts, classes, test_classes, rng):
+def two_thirds(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng)), 0.6827)
 
 
-def classes_resampled(counts, classes, test_classes, rng):
+def classes_resampled(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     ious = class_ious(counts, classes, test_classes)
     return ends(rng.choice(ious, (1000, len(ious))).mean(1))
 
 
-def a_thousand_each(counts, classes, test_classes, rng):
+def a_thousand_each(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, 1000)))
 
 
-def pooled_classes(counts, classes, test_classes, rng):
+def pooled_classes(
+    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
+) -> Interval:
     return ends(divide(drawn(len(counts), rng) @ counts))
 
 
@@ -341,13 +364,13 @@ def draw_interval() -> tuple[np.ndarray, np.ndarray, tuple[int, ...], np.random.
     return counts, classes, test_classes, np.random.default_rng()
 
 
-def near(a: tuple, b: tuple) -> bool:
+def near(a: Interval, b: Interval) -> bool:
     """Two intervals agree within what 1,000 resamples leave: a sixth of the width of b, at both ends."""
     slack = 0.16 * (b[1] - b[0]) + 1e-6
     return abs(a[0] - b[0]) <= slack and abs(a[1] - b[1]) <= slack
 
 
-def two_numbers(value: object) -> tuple[float, float] | None:
+def two_numbers(value: Any) -> Interval | None:
     """The reader's answer as (low, high), or None."""
     try:
         low, high = (float(v) for v in value)
@@ -356,7 +379,7 @@ def two_numbers(value: object) -> tuple[float, float] | None:
     return low, high
 
 
-def interval(answer: Callable) -> bool | None:
+def interval(answer: harness.Answer) -> bool | None:
     """Exercise 4: (counts, classes, test classes, rng) -> (low, high)."""
     cases = [draw_interval() for _ in range(3)]
     found = []
@@ -403,7 +426,7 @@ def passes(answer: object) -> bool | None:
 # ---- exercise 6 ----------------------------------------------------------------------------------
 
 
-def matrices_of(answer: object) -> np.ndarray | None:
+def matrices_of(answer: Any) -> np.ndarray | None:
     """A model's two confusion matrices as (1, 2, 2, 2), or None where it is something else."""
     try:
         matrices = np.asarray(answer, dtype=float)
@@ -429,13 +452,14 @@ def ranking(model_a: object, model_b: object) -> bool | None:
         )
     if (a.sum(-1) <= 0).any():
         return harness.say(False, "every episode must show some object and some background: a row is empty")
-    a, b = (Result(m, np.array([[[1], [2]]]), (1, 2)) for m in (a, b))
+    ours, theirs = (Result(m, np.array([[[1], [2]]]), (1, 2)) for m in (a, b))
     scores = ", ".join(
-        f"{n} {r.mean_iou:.2f} mean-IoU and {r.binary_iou:.2f} binary-IoU" for n, r in (("A", a), ("B", b))
+        f"{n} {r.mean_iou:.2f} mean-IoU and {r.binary_iou:.2f} binary-IoU"
+        for n, r in (("A", ours), ("B", theirs))
     )
-    if a.mean_iou > b.mean_iou and a.binary_iou < b.binary_iou:
+    if ours.mean_iou > theirs.mean_iou and ours.binary_iou < theirs.binary_iou:
         return harness.say(True, f"right: {scores}. The ranking is the metric's choice")
-    if a.mean_iou < b.mean_iou and a.binary_iou > b.binary_iou:
+    if ours.mean_iou < theirs.mean_iou and ours.binary_iou > theirs.binary_iou:
         return harness.say(False, f"nearly: {scores}. Give A the name of B, and B that of A")
     return harness.say(
         False, f"{scores}: make one object large and the other tiny, and let each model be good at one"

@@ -2,7 +2,6 @@
 
 import itertools
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -117,7 +116,7 @@ def draw_instances() -> tuple[Tensor, int]:
     return instances, names[0]
 
 
-def box(answer: Callable) -> bool | None:
+def box(answer: harness.Answer) -> bool | None:
     """Exercise 1: (instances (H, W), number) -> the label map of that object's box."""
     return harness.implementation(
         answer,
@@ -218,7 +217,7 @@ def draw_strokes(kind: str) -> tuple[Tensor]:
     return (labels,)
 
 
-def strokes(answer: Callable) -> bool | None:
+def strokes(answer: harness.Answer) -> bool | None:
     """Exercise 4: strokes (H, W) -> strokes with a background."""
     kinds = itertools.cycle(("class", "background", "two", "none"))
     return harness.implementation(

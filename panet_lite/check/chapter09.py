@@ -1,6 +1,6 @@
 """Answers to the exercises of chapter 9, interactive segmentation."""
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ def draw_dab() -> tuple[Tensor, int, Tensor]:
     return torch.randn(6), int(torch.randint(5, 40, ())), torch.randn(int(torch.randint(2, 30, ())), 6) + 1
 
 
-def update(answer: Callable) -> bool | None:
+def update(answer: harness.Answer) -> bool | None:
     """`answer(mean, area, features)`: the mean after a dab, without the old pixels at hand."""
     right = "right: a sum and a count are all that has to be remembered, so a stroke never costs more as you paint on"
     return harness.implementation(answer, updated, draw_dab, right, UPDATE_MISTAKES)
@@ -92,7 +92,7 @@ def first_channels(vectors: Tensor, k: int) -> Tensor:
 
 
 def inner_products(vectors: Tensor, k: int) -> Tensor:
-    turned = vectors @ torch.linalg.svd(vectors, full_matrices=False).Vh[:k].T
+    turned: Tensor = vectors @ torch.linalg.svd(vectors, full_matrices=False).Vh[:k].T
     return turned @ turned.T
 
 
@@ -119,7 +119,7 @@ def draw_vectors() -> tuple[Tensor, int]:
     return torch.randn(20, 8) * torch.rand(8) + 2 * torch.randn(8), int(torch.randint(2, 5, ()))
 
 
-def channels(answer: Callable) -> bool | None:
+def channels(answer: harness.Answer) -> bool | None:
     """`answer(vectors, k)`: cosines between vectors (N, C) that keep only their k best directions."""
     right = "right: without centring, the origin stays where the cosine needs it"
     return harness.implementation(answer, few_channel_cosines, draw_vectors, right, CHANNEL_MISTAKES)
@@ -136,7 +136,7 @@ def depth_of_errors(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def draw_maps() -> tuple[Tensor, Tensor]:
     """Truth and prediction (H, W) of 0 and 1, two rectangles each; more is wrong than a single pixel."""
-    maps = []
+    maps: list[Tensor] = []
     while not maps or int((maps[0] != maps[1]).sum()) < 30:
         maps = [torch.zeros(24, 24, dtype=torch.long) for _ in range(2)]
         for m in maps:
@@ -145,7 +145,7 @@ def draw_maps() -> tuple[Tensor, Tensor]:
     return maps[0], maps[1]
 
 
-def click(answer: Callable) -> bool | None:
+def click(answer: harness.Answer) -> bool | None:
     """`answer(predicted, truth)`: (y, x, label) of the click that a careful corrector makes next."""
     for _ in range(5):
         predicted, truth = draw_maps()
@@ -159,7 +159,7 @@ def click(answer: Callable) -> bool | None:
     return harness.say(True, "right: the middle of the largest mistake, labelled with what is true there")
 
 
-def judged(value: object, predicted: Tensor, truth: Tensor) -> str | None:
+def judged(value: Any, predicted: Tensor, truth: Tensor) -> str | None:
     """What is wrong with a click, or None."""
     try:
         y, x, label = (int(v) for v in value)

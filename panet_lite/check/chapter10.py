@@ -1,6 +1,8 @@
 """Answers to the exercises of chapter 10, the embedding space."""
 
 import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +25,13 @@ def apart(own: Tensor, other: Tensor, normalised: bool) -> Tensor:
     """Euclidean distance of prototypes (2, C) and (2, C): (2,)."""
     if normalised:
         own, other = F.normalize(own, dim=1), F.normalize(other, dim=1)
-    return (own - other).norm(dim=1)
+    distances: Tensor = (own - other).norm(dim=1)
+    return distances
 
 
-def reference(support, support_labels, query, query_labels, normalised) -> Tensor:
+def reference(
+    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
+) -> Tensor:
     return prototype_distance(
         support[None, None],
         support_labels[None, None],
@@ -36,32 +41,40 @@ def reference(support, support_labels, query, query_labels, normalised) -> Tenso
     )[0]
 
 
-def pooled_jointly(support, support_labels, query, query_labels, normalised) -> Tensor:
+def pooled_jointly(
+    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
+) -> Tensor:
     side_by_side = support.transpose(0, 1).flatten(1, 2)[None], support_labels.flatten(0, 1)[None]
     return apart(means(*side_by_side)[0], means(query[None], query_labels[None])[0], normalised)
 
 
-def unit_pixels(support, support_labels, query, query_labels, normalised) -> Tensor:
+def unit_pixels(
+    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
+) -> Tensor:
     if normalised:
         support, query = F.normalize(support, dim=1), F.normalize(query, dim=0)
     own, other = means(support, support_labels).mean(0), means(query[None], query_labels[None])[0]
     return apart(own, other, False)
 
 
-def void_is_background(support, support_labels, query, query_labels, normalised) -> Tensor:
+def void_is_background(
+    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
+) -> Tensor:
     support_labels = torch.where(support_labels == VOID, 0, support_labels)
     query_labels = torch.where(query_labels == VOID, 0, query_labels)
     return reference(support, support_labels, query, query_labels, normalised)
 
 
-def shot_by_shot(support, support_labels, query, query_labels, normalised) -> Tensor:
+def shot_by_shot(
+    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
+) -> Tensor:
     other = means(query[None], query_labels[None])[0]
     return torch.stack([apart(own, other, normalised) for own in means(support, support_labels)]).mean(0)
 
 
 DISTANCE_MISTAKES = (
     (
-        lambda *parts: reference(*parts[:4], False),
+        lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
         "`normalised` changes nothing: where it is true, make both prototypes one long first",
     ),
     (
@@ -95,7 +108,7 @@ DISTANCE_MISTAKES = (
 )
 
 
-def draw_distance(flags) -> tuple:
+def draw_distance(flags: Iterator[bool]) -> tuple[Any, ...]:
     """Three supports and a query with areas, lengths and void pixels that differ from image to image."""
     support = (torch.randn(3, 6, 4, 5) + 3 * torch.randn(6, 1, 1)) * torch.tensor([0.5, 1, 3]).view(
         3, 1, 1, 1
@@ -106,7 +119,7 @@ def draw_distance(flags) -> tuple:
     return support, torch.stack(labels[:3]), query, labels[3], next(flags)
 
 
-def distance(answer) -> bool | None:
+def distance(answer: harness.Answer) -> bool | None:
     """Exercise 1: (K, C, h, w), (K, h, w), (C, h, w), (h, w), bool -> (2,), background first."""
     flags = itertools.cycle([False, True])
     return harness.implementation(
@@ -122,7 +135,7 @@ def distance(answer) -> bool | None:
 # ---- exercise 2: twice as long --------------------------------------------------------------------
 
 
-def scaling(answer) -> bool | None:
+def scaling(answer: object) -> bool | None:
     """Exercise 2: all features times 2."""
     return harness.choice(
         answer,
@@ -145,31 +158,36 @@ def reconstruction(features: Tensor, components: int) -> Tensor:
     middle = features.mean(0)
     _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
     axes = axes[:components]
-    return middle + (features - middle) @ axes.T @ axes
+    rebuilt: Tensor = middle + (features - middle) @ axes.T @ axes
+    return rebuilt
 
 
 def around_origin(features: Tensor, components: int) -> Tensor:
     _, _, axes = torch.linalg.svd(features, full_matrices=False)
-    return features @ axes[:components].T @ axes[:components]
+    rebuilt: Tensor = features @ axes[:components].T @ axes[:components]
+    return rebuilt
 
 
 def last_components(features: Tensor, components: int) -> Tensor:
     middle = features.mean(0)
     _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
-    return middle + (features - middle) @ axes[-components:].T @ axes[-components:]
+    rebuilt: Tensor = middle + (features - middle) @ axes[-components:].T @ axes[-components:]
+    return rebuilt
 
 
 def whitened(features: Tensor, components: int) -> Tensor:
     middle = features.mean(0)
     left, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
-    return middle + left[:, :components] @ axes[:components]
+    rebuilt: Tensor = middle + left[:, :components] @ axes[:components]
+    return rebuilt
 
 
 def columns_for_rows(features: Tensor, components: int) -> Tensor:
     middle = features.mean(0)
     _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
     axes = axes[:, :components]
-    return middle + (features - middle) @ axes @ axes.T
+    rebuilt: Tensor = middle + (features - middle) @ axes @ axes.T
+    return rebuilt
 
 
 RECONSTRUCTION_MISTAKES = (
@@ -187,7 +205,7 @@ RECONSTRUCTION_MISTAKES = (
 )
 
 
-def reconstruct(answer) -> bool | None:
+def reconstruct(answer: harness.Answer) -> bool | None:
     """Exercise 3: (N, C) features and k -> (N, C)."""
     return harness.implementation(
         answer,
@@ -218,7 +236,12 @@ def steps(features: Tensor) -> Tensor:
     return middle + F.pad(pieces.cumsum(0), (0, 0, 0, 0, 1, 0))
 
 
-def enough_components(features: Tensor, prototypes: Tensor, share: float, label=nearest, away=0.0) -> int:
+Label = Callable[[Tensor, Tensor], Tensor]
+
+
+def enough_components(
+    features: Tensor, prototypes: Tensor, share: float, *, label: Label = nearest, away: Tensor | float = 0.0
+) -> int:
     """The smallest k whose reconstruction, moved by -`away`, gets the full features' labels often enough."""
     agreed = (label(steps(features) - away, prototypes) == label(features, prototypes)).float().mean(1)
     return [*(agreed >= share).tolist(), True].index(True)
@@ -265,7 +288,7 @@ def draw_enough() -> tuple[Tensor, Tensor, float]:
             return case
 
 
-def enough(answer) -> bool | None:
+def enough(answer: harness.Answer) -> bool | None:
     """Exercise 4: (N, C) features, (J, C) prototypes and a share -> the smallest k."""
     return harness.implementation(
         answer,
@@ -290,7 +313,10 @@ def cloud() -> tuple[Tensor, Tensor]:
     return features * torch.exp(torch.randn(2, 160, 1)), labels
 
 
-def judged(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, float]:
+Judged = tuple[Tensor, Tensor, float]
+
+
+def judged(features: Tensor, labels: Tensor) -> Judged:
     """Raw and normalised distances (2,) each, background first, and the IoU of the query's object."""
     own, other = (torch.stack([x[y == c].mean(0) for c in (0, 1)]) for x, y in zip(features, labels))
     predicted, truth = nearest(features[1], own) == 1, labels[1] == 1
@@ -298,7 +324,7 @@ def judged(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, float]:
     return apart(own, other, False), apart(own, other, True), iou
 
 
-def fault(found: Tensor, features: Tensor, before: tuple, after: tuple) -> str:
+def fault(found: Tensor, features: Tensor, before: Judged, after: Judged) -> str:
     """What an attempt at cheating lacks, a sentence; "" if nothing."""
     if len(found.flatten(0, 1).double().unique(dim=0)) < features.shape[0] * features.shape[1]:
         return "different pixels became equal: leave every pixel something of its own"
@@ -312,7 +338,7 @@ def fault(found: Tensor, features: Tensor, before: tuple, after: tuple) -> str:
     return ""
 
 
-def cheat(answer) -> bool | None:
+def cheat(answer: harness.Answer) -> bool | None:
     """Exercise 5: a function of features (N, C) -> (N, C) that brings prototypes nearer to no avail."""
     features, labels = cloud()
     parts = []

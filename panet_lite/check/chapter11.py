@@ -1,6 +1,7 @@
 """Answers to the exercises of chapter 11, full scale."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,17 +109,17 @@ def draw_categories() -> tuple[list[int], int, str]:
     return ids, int(torch.randint(0, 4, ())), "AB"[int(torch.randint(0, 2, ()))]
 
 
-def folds(answer: Callable) -> bool | None:
+def folds(answer: harness.Answer) -> bool | None:
     """Exercise 2: (category ids, fold 0..3, "A" or "B") -> the ids that are tested, in any order."""
 
-    def in_order(ids: list[int], fold: int, kind: str) -> object:
+    def in_order(ids: list[int], fold: int, kind: str) -> Any:
         value = answer(list(ids), fold, kind)
         try:
             return sorted(int(i) for i in value)
         except (TypeError, ValueError):  # no ids: judged below
             return value
 
-    def of_another_size(ids: list[int], fold: int, kind: str) -> object:
+    def of_another_size(ids: list[int], fold: int, kind: str) -> Any:
         value = in_order(ids, fold, kind)
         return value if len(value) != len(ids) // 4 else None
 
@@ -210,16 +211,17 @@ def draw_scores() -> tuple[Tensor, Tensor]:
     """Points with and without PAR of three to six seeds that share what is easy about a seed."""
     n = int(torch.randint(3, 7, ()))
     seeds = 45 + 4 * torch.randn(n, dtype=torch.float64)
-    return tuple(seeds + shift + torch.randn(n, dtype=torch.float64) for shift in (1.0, 0.0))
+    with_par, without = (seeds + shift + torch.randn(n, dtype=torch.float64) for shift in (1.0, 0.0))
+    return with_par, without
 
 
-def seeds(answer: Callable) -> bool | None:
+def seeds(answer: harness.Answer) -> bool | None:
     """Exercise 3: two tensors of scores, seed by seed -> (mean difference, half of its 95 % interval)."""
     value, error = harness.attempt(answer, draw_scores())
     if not (error or value is None or value is Ellipsis) and np.shape(value) != (2,):
         return harness.say(False, "two numbers are wanted: the mean difference, and half of its interval")
 
-    def pair(a: Tensor, b: Tensor) -> object:
+    def pair(a: Tensor, b: Tensor) -> Any:
         value = answer(a, b)
         return value if value is None or value is Ellipsis else tuple(value)
 
@@ -260,7 +262,8 @@ def classes_lost(labels: np.ndarray, size: int) -> np.ndarray:
 def stretched(labels: np.ndarray, size: int) -> np.ndarray:
     """As is done to make a mask visible: the largest class becomes white."""
     classes = labels[labels != VOID]
-    return np.minimum(squashed(labels, size).astype(int) * (255 // classes.max()), 255)
+    bright: np.ndarray = np.minimum(squashed(labels, size).astype(int) * (255 // classes.max()), 255)
+    return bright
 
 
 def cropped(labels: np.ndarray, size: int) -> np.ndarray:
@@ -290,7 +293,7 @@ def draw_mask() -> tuple[np.ndarray, int]:
     return np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1)), SMALL
 
 
-def mask(answer: Callable) -> bool | None:
+def mask(answer: harness.Answer) -> bool | None:
     """Exercise 4: (label map (H, W) uint8, size) -> the label map at (size, size)."""
     labels, size = draw_mask()
     value, error = harness.attempt(lambda old, n: answer(old.copy(), n), (labels, size))

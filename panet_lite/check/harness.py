@@ -6,11 +6,13 @@ raises: a reader's error becomes a sentence.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Mistake = tuple[Callable, str]  # a wrong turn, and the sentence that explains it
+Answer = Callable[..., Any]  # a reader's function, which may want and give anything
+Mistake = tuple[Callable[..., Any], str]  # a wrong turn, and the sentence that explains it
 
 
 def say(passed: bool | None, text: str) -> bool | None:
@@ -19,12 +21,12 @@ def say(passed: bool | None, text: str) -> bool | None:
     return passed
 
 
-def unfilled() -> None:
+def unfilled() -> bool | None:
     """The line under a stub that nobody has touched."""
     return say(None, "not filled in yet")
 
 
-def attempt(answer: Callable, inputs: tuple) -> tuple[object, str]:
+def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
     """Call the reader's function: (value, ""), or (None, what it raised)."""
     try:
         return answer(*(x.clone() if isinstance(x, Tensor) else x for x in inputs)), ""
@@ -50,9 +52,9 @@ def equal(a: object, b: object, tolerance: float = 1e-4) -> bool:
 
 
 def implementation(
-    answer: Callable,
-    reference: Callable,
-    inputs: Callable[[], tuple],
+    answer: Answer,
+    reference: Callable[..., Any],
+    inputs: Callable[[], tuple[Any, ...]],
     right: str,
     mistakes: Sequence[Mistake] = (),
     trials: int = 5,
@@ -93,7 +95,7 @@ def choice(answer: object, right: str, why: dict[str, str]) -> bool | None:
     return say(letter == right, why[letter])
 
 
-def number(answer: object, right: float, tolerance: float, yes: str, no: str) -> bool | None:
+def number(answer: Any, right: float, tolerance: float, yes: str, no: str) -> bool | None:
     """Check a predicted number, within an absolute tolerance."""
     if answer is None or answer is Ellipsis:
         return unfilled()

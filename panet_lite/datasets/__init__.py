@@ -5,12 +5,12 @@ pictures. `pictures` opens a single file, `banks` keep what was decoded, `downlo
 A data set knows its images, classes and folds; it knows nothing of episodes.
 """
 
-from .banks import DiskBank, ImageBank
+from .banks import AnyDataset, DiskBank, ImageBank
 from .coco import Coco
 from .folders import Folder
 from .voc import DATA, PASCAL_CLASSES, TABLETOP_CLASSES, VOID, Pascal, SegmentationDataset, Tabletop
 
 __all__ = [
-    "DATA", "PASCAL_CLASSES", "TABLETOP_CLASSES", "VOID", "Coco", "DiskBank", "Folder", "ImageBank", "Pascal",
-    "SegmentationDataset", "Tabletop",
+    "DATA", "PASCAL_CLASSES", "TABLETOP_CLASSES", "VOID", "AnyDataset", "Coco", "DiskBank", "Folder",
+    "ImageBank", "Pascal", "SegmentationDataset", "Tabletop",
 ]  # fmt: skip

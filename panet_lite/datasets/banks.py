@@ -4,9 +4,10 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -22,16 +23,16 @@ def free_memory(device: torch.device) -> int:
     """Bytes that this process may still use on the device; processes of one machine share its memory."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 class Bank:
     """A data set whose files are fetched in a way of its own, `fetch`; otherwise it is that data set."""
 
-    def __init__(self, dataset: SegmentationDataset):
+    def __init__(self, dataset: "AnyDataset"):
         self.dataset = dataset
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name == "dataset":  # a copy or a pickle asks before there is one
             raise AttributeError(name)
         return getattr(self.dataset, name)
@@ -44,11 +45,11 @@ class Bank:
 
     def image(self, index: int) -> Tensor:
         """RGB, uint8 (3, H, W)."""
-        return self.fetch("image", int(index))
+        return self.fetch("image", int(index))  # type: ignore[return-value]  # no image is None
 
     def label_map(self, index: int) -> Tensor:
         """uint8 (H, W): 0 background, 1.. the data set's classes, 255 void."""
-        return self.fetch("label_map", int(index))
+        return self.fetch("label_map", int(index))  # type: ignore[return-value]  # nor is a label map
 
     def instances(self, index: int) -> Tensor | None:
         """uint8 (H, W): 1.. the objects of the image; None where no file says so."""
@@ -57,6 +58,9 @@ class Bank:
     def fetch(self, kind: str, index: int) -> Tensor | None:
         """What the data set's method `kind` gives for an image."""
         raise NotImplementedError
+
+
+AnyDataset = SegmentationDataset | Bank  # what episodes are drawn from
 
 
 class ImageBank(Bank):
@@ -69,17 +73,15 @@ class ImageBank(Bank):
     limit: bytes to keep at most, by default half of what is free (a container may allow less than that).
     """
 
-    def __init__(
-        self, dataset: SegmentationDataset, device: str | torch.device = "cpu", limit: int | None = None
-    ):
+    def __init__(self, dataset: AnyDataset, device: str | torch.device = "cpu", limit: int | None = None):
         super().__init__(dataset)
         self.device = torch.device(device)
         self.room = free_memory(self.device) // 2 if limit is None else limit  # bytes still to be filled
         self.kept: dict[tuple[str, int], Tensor | None] = {}
-        self.coming: dict[tuple[str, int], Future] = {}
+        self.coming: dict[tuple[str, int], Future[Tensor | None]] = {}
         self.threads: ThreadPoolExecutor | None = None
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "coming": {}, "threads": None}  # threads stay in their process
 
     def ahead(self, images: Iterable[int]) -> None:
@@ -97,7 +99,7 @@ class ImageBank(Bank):
         if (kind, index) in self.kept:
             return self.kept[kind, index]
         coming = self.coming.pop((kind, index), None)
-        value = coming.result() if coming else getattr(self.dataset, kind)(index)
+        value: Tensor | None = coming.result() if coming else getattr(self.dataset, kind)(index)
         if value is not None and self.device.type == "cuda":
             # From pinned memory the copy only joins the queue; the host does not wait for the device.
             value = value.pin_memory().to(self.device, non_blocking=True)
@@ -118,22 +120,24 @@ class DiskBank(Bank):
     0.5 MB and a label map 0.2 MB; where the disk is full, a note says so, and the rest is decoded each time.
     """
 
-    def __init__(self, dataset: SegmentationDataset, folder: str | Path):
+    def __init__(self, dataset: AnyDataset, folder: str | Path):
         super().__init__(dataset)
         self.folder, self.full = Path(folder).expanduser(), False
 
     def fetch(self, kind: str, index: int) -> Tensor | None:
         """What the data set's method `kind` gives for an image, decoded now or in an earlier run."""
         data, source = self.dataset, self.dataset.source(kind, index)
+        decode: Callable[[int], Tensor | None] = getattr(data, kind)
         if not source.is_file():
-            return getattr(data, kind)(index)
+            return decode(index)
         about = f"{source.resolve()} {data.ids[index]} {kind} {data.size} {data.classes}"
         name = hashlib.sha256(about.encode()).hexdigest()[:32]
         path, stamp = self.folder / name[:2] / f"{name}.safetensors", stamp_of([source])
         with contextlib.suppress(Exception), safe_open(path, "pt") as file:  # not there, or spoilt
             if file.metadata()["stamp"] == stamp:
-                return file.get_tensor("pixels")
-        value = getattr(data, kind)(index)
+                pixels: Tensor = file.get_tensor("pixels")
+                return pixels
+        value = decode(index)
         if value is not None and not self.full:
             try:
                 content = to_bytes({"pixels": value.contiguous()}, {"stamp": stamp})

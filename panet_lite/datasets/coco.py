@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -18,9 +19,10 @@ from .pictures import picture_size, readable, resized
 from .voc import VOID, SegmentationDataset, cache_file
 
 SPLITS = {"train": "train2014", "trainaug": "train2014", "val": "val2014"}
+Run = dict[str, Any]  # of a mask: its "size" and "counts", pixels outside and inside in turn
 
 
-def tools():
+def tools() -> tuple[Any, Any]:
     """pycocotools' `coco` and `mask`; a ValueError says how to get them."""
     try:
         from pycocotools import coco, mask
@@ -29,7 +31,7 @@ def tools():
     return coco, mask
 
 
-def read_annotations(path: Path):
+def read_annotations(path: Path) -> Any:
     """A COCO file of instances, by pycocotools; a ValueError where it is truncated or something else."""
     reader = tools()[0]
     try:
@@ -48,7 +50,7 @@ def read_annotations(path: Path):
     )
 
 
-def paint(runs: list[dict], values: list[int], shape: tuple[int, int]) -> np.ndarray:
+def paint(runs: list[Run], values: list[int] | np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A label map (H, W), uint8: each mask, given by its run lengths, over those before it."""
     labels = np.zeros(shape, np.uint8, order="F")  # run lengths go down the columns
     for run, value in zip(runs, values):
@@ -56,7 +58,7 @@ def paint(runs: list[dict], values: list[int], shape: tuple[int, int]) -> np.nda
     return labels
 
 
-def runs_of(coco, image: dict, labels: dict[int, int]) -> tuple[list[dict], list[int]]:
+def runs_of(coco: Any, image: dict[str, Any], labels: dict[int, int]) -> tuple[list[Run], list[int]]:
     """The run lengths of an image's annotations and their labels, in the order they are painted in.
 
     Crowds come first, as void; then the large before the small, so that what lies on a table is seen.
@@ -176,14 +178,14 @@ class Coco(SegmentationDataset):
             )
         return image
 
-    def masks(self, index: int) -> tuple[list[dict], np.ndarray]:
+    def masks(self, index: int) -> tuple[list[Run], np.ndarray]:
         """Run lengths and labels of an image's masks, in the order they are painted in."""
         first, last = self.arrays["starts"][index : index + 2]
         ends, size = self.arrays["ends"][first : last + 1], self.arrays["sizes"][index].tolist()
         runs = [self.arrays["runs"][a:b].tobytes() for a, b in zip(ends, ends[1:])]
         return [{"size": size, "counts": run} for run in runs], self.arrays["values"][first:last]
 
-    def painted(self, index: int, runs: list[dict], values: np.ndarray) -> Tensor:
+    def painted(self, index: int, runs: list[Run], values: np.ndarray) -> Tensor:
         """`paint` at the data set's size."""
         return resized(paint(runs, values, self.arrays["sizes"][index]), self.size)
 

@@ -54,7 +54,7 @@ class Folder(SegmentationDataset):
         self.root, self.split, self.size = Path(root).expanduser(), split, size
         images, masks = pictures_in(self.root / "images"), pictures_in(self.root / "masks")
         every = sorted(images.keys() | masks.keys())
-        names = every if (listed := self.listed()) is None else listed
+        names = every if (listed := self.split_list()) is None else listed
         self.ids = [name if name in images else Path(name).stem for name in names]
         for name in (*every, *self.ids):
             if name not in images or name not in masks:
@@ -72,7 +72,7 @@ class Folder(SegmentationDataset):
         np.add.at(by_label.T, self.table, areas.T)
         self.cover(by_label[[row[name] for name in self.ids]])
 
-    def listed(self) -> list[str] | None:
+    def split_list(self) -> list[str] | None:
         """The names in <split>.txt; None where the folder is not split up at all."""
         split = "train" if self.split == "trainaug" else self.split
         lists = {name: self.root / f"{name}.txt" for name in ("train", "val", split)}

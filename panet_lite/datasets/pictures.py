@@ -64,7 +64,8 @@ def read_mat(path: str | Path) -> np.ndarray:
     try:
         content = loadmat(path, variable_names=["GTcls", "GTinst"])
         (name,) = {"GTcls", "GTinst"} & content.keys()
-        return content[name]["Segmentation"][0, 0].astype(np.uint8)
+        labels: np.ndarray = content[name]["Segmentation"][0, 0]
+        return labels.astype(np.uint8)
     except Exception as error:  # a truncated file shows as any of a dozen kinds
         raise ValueError(
             f"The mask {path} cannot be read ({type(error).__name__}): it is truncated or not SBD's. {ADVICE}"

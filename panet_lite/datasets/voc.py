@@ -8,7 +8,7 @@ folds; it knows nothing of episodes.
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,7 @@ from ..files import cached, first_there, lines_of
 from .pictures import label_areas, read_image, read_label_map
 
 VOID = 255  # the label PASCAL VOC gives to pixels nobody should be judged by
-HERE = (
-    Path(__file__).resolve().parents[1]
-)  # installed, the data lie inside the package; in a checkout, beside it
+HERE = Path(__file__).resolve().parents[1]  # installed, the data lie in it; in a checkout, beside it
 NAMED = os.environ.get("PANET_LITE_DATA", "").strip()
 OWN = first_there(HERE / "data", HERE.parent / "data", HERE / "data")
 DATA = Path(os.path.abspath(os.path.expanduser(NAMED))) if NAMED else OWN
@@ -176,7 +174,7 @@ class SegmentationDataset:
             )
         return self.folds[int(index)]
 
-    def labels_of(self, names: list[str] | tuple[str, ...]) -> tuple[int, ...]:
+    def labels_of(self, names: Sequence[str]) -> tuple[int, ...]:
         """Class names to labels."""
         if unknown := [name for name in names if name not in self.classes]:
             raise ValueError(

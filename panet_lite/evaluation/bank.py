@@ -7,6 +7,7 @@ prototypes: an image and the classes of an episode decide them.
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from io import BufferedRandom
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..datasets import VOID, ImageBank, SegmentationDataset
+from ..datasets import VOID, AnyDataset, ImageBank
 from ..datasets.banks import free_memory
 from ..episodes import Draw, EpisodeSampler
 from ..machine import layout, reduced_precision
@@ -50,7 +51,7 @@ class Rows:
         """Write rows (n, ...) at `start`; `room` rows are expected in the end."""
         rows = rows.to(self.dtype).contiguous()
         if self.file is not None:
-            return self.put_in_file(start, rows.cpu())
+            return self.put_in_file(self.file, start, rows.cpu())
         size = max(room, start + len(rows))
         if size > len(self.table):
             needed, free = size * rows[0].nbytes, free_memory(self.device)
@@ -65,21 +66,22 @@ class Rows:
             self.table = grown
         self.table[start : start + len(rows)] = rows
 
-    def put_in_file(self, start: int, rows: Tensor) -> None:
+    def put_in_file(self, file: BufferedRandom, start: int, rows: Tensor) -> None:
         """`put` for the file: written, not assigned through the map, so that a full disk is an error."""
         try:
-            self.file.seek(start * rows[0].nbytes)
-            self.file.write(rows.view(torch.uint8).numpy())
-            self.file.flush()
+            file.seek(start * rows[0].nbytes)
+            file.write(rows.view(torch.uint8).numpy().data)
+            file.flush()
         except OSError as error:
             raise self.no_space(error) from error
-        table = torch.from_numpy(np.memmap(self.file, np.uint8, "c"))
+        table = torch.from_numpy(np.memmap(file, np.uint8, "c"))
         self.table = table[: (start + len(rows)) * rows[0].nbytes].view(self.dtype).view(-1, *rows.shape[1:])
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """The rows of an index tensor of any shape (...), on the device."""
         index = rows.flatten().to(self.table.device, non_blocking=True)
-        return self.table.index_select(0, index).to(self.device).unflatten(0, rows.shape)
+        found: Tensor = self.table.index_select(0, index).to(self.device).unflatten(0, rows.shape)
+        return found
 
 
 class FeatureBank:
@@ -91,13 +93,9 @@ class FeatureBank:
     """
 
     def __init__(
-        self,
-        model: PANet,
-        dataset: SegmentationDataset,
-        dtype: torch.dtype = torch.float32,
-        spill: str | Path | None = None,
-        precision: str = "float32",
-    ):
+        self, model: PANet, dataset: AnyDataset, dtype: torch.dtype = torch.float32,
+        spill: str | Path | None = None, precision: str = "float32",
+    ):  # fmt: skip
         self.model, self.dataset, self.precision = model, dataset, precision
         self.images = dataset if isinstance(dataset, ImageBank) else ImageBank(dataset, limit=0)
         device = next(model.parameters(), torch.empty(0)).device
@@ -105,10 +103,10 @@ class FeatureBank:
         self.labels = Rows(device, torch.uint8, spill)  # (N, H, W), the data set's labels
         self.means = Rows(device, torch.promote_types(dtype, torch.float32))  # (M, 2, C)
         self.position: dict[int, int] = {}  # image -> row of features and labels
-        self.pooled: dict[tuple, int] = {}  # what was annotated in which image -> row of means
+        self.pooled: dict[tuple[object, ...], int] = {}  # what was annotated in which image -> row of means
         self.versions = versions(model)
 
-    def check(self, model: PANet, dataset: SegmentationDataset) -> None:
+    def check(self, model: PANet, dataset: AnyDataset) -> None:
         """A ValueError where the bank is not of this model, as it is now, and this data set."""
         if self.model is not model or self.dataset is not dataset or self.versions != versions(model):
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..datasets import VOID, SegmentationDataset
+from ..datasets import VOID, AnyDataset
 from ..episodes import Draw, Episode, EpisodeSampler, preset_named
 from ..machine import total, world
 from ..matching import match, upsample
@@ -42,7 +42,8 @@ def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     """The mean of what was counted: a class that a short run never draws (NaN) is left out."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice")  # NaN is the right answer there
-        return np.nanmean(values, axis=axis)
+        average: np.ndarray = np.nanmean(values, axis=axis)
+        return average
 
 
 def true_false(confusions: np.ndarray) -> np.ndarray:
@@ -110,7 +111,8 @@ class Result:
     @property
     def binary_class_iou(self) -> np.ndarray:
         """(2,): IoU of background and foreground, mean over runs."""
-        return divide(self.binary_counts().sum(1)).mean(0)
+        ious: np.ndarray = divide(self.binary_counts().sum(1)).mean(0)
+        return ious
 
     @property
     def binary_iou(self) -> float:
@@ -130,9 +132,10 @@ class Result:
         rng = np.random.default_rng(seed)
         weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=resamples)
         iou = mean(divide((weights @ table).reshape(resamples, -1, 3)), 1)
-        return tuple(float(q) for q in np.quantile(iou, [(1 - level) / 2, (1 + level) / 2]))
+        low, high = np.quantile(iou, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
 
-    def summary(self) -> dict:
+    def summary(self) -> dict[str, object]:
         """All numbers, for a JSON file."""
         return {
             "mean_iou": self.mean_iou, "mean_iou_std": self.mean_iou_std, "interval_95": self.interval(),
@@ -162,19 +165,10 @@ def score(model: PANet, bank: FeatureBank, supports: Tensor, queries: Tensor, cl
 
 
 def evaluate(
-    model: PANet,
-    dataset: SegmentationDataset,
-    fold: int,
-    ways: int = 1,
-    shots: int = 1,
-    runs: int = 5,
-    episodes: int = 1000,
-    preset: str = "standard",
-    classes: Iterable[int] | None = None,
-    seed: int = 0,
-    annotation: str = "dense",
-    bank: FeatureBank | None = None,
-) -> Result:
+    model: PANet, dataset: AnyDataset, fold: int, ways: int = 1, shots: int = 1, runs: int = 5,
+    episodes: int = 1000, preset: str = "standard", classes: Iterable[int] | None = None, seed: int = 0,
+    annotation: str = "dense", bank: FeatureBank | None = None,
+) -> Result:  # fmt: skip
     """Algorithm 1, second loop: score the classes of `fold`, or `classes` of it, on `dataset`.
 
     Run r draws its episodes with seed + r. Classes without images enough are named and left out.

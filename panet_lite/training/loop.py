@@ -12,10 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..backbones import Backbone, read_weights
-from ..datasets import ImageBank, SegmentationDataset
+from ..datasets import AnyDataset, ImageBank
 from ..episodes import EpisodeSampler
 from ..files import write_atomically
 from ..machine import layout, total, tuned, world
@@ -44,19 +45,16 @@ class State:
     tensors: dict[str, Tensor]
 
 
-def base_classes(dataset: SegmentationDataset, fold: int) -> list[int]:
+def base_classes(dataset: AnyDataset, fold: int) -> list[int]:
     """The labels of the other three folds, on which a model for `fold` is trained (Sec. 4.1)."""
     test = dataset.fold(fold)
     return [c for f in dataset.folds for c in f if c not in test]
 
 
 def training_episodes(
-    dataset: SegmentationDataset,
-    fold: int,
-    recipe: Recipe = PAPER,
-    preset: str = "standard",
+    dataset: AnyDataset, fold: int, recipe: Recipe = PAPER, preset: str = "standard",
     drop_unseen: bool = False,
-) -> EpisodeSampler:
+) -> EpisodeSampler:  # fmt: skip
     """Episodes of the base classes, each image mirrored with probability 1/2 (Sec. 4.1).
 
     drop_unseen: leave out every image that shows a class of `fold`, even as background.
@@ -88,7 +86,9 @@ def stop_if_not_finite(
     )
 
 
-def snapshot(step: int, seconds: float, losses: list[Tensor], model: nn.Module, optimizer) -> State:
+def snapshot(
+    step: int, seconds: float, losses: list[Tensor], model: nn.Module, optimizer: Optimizer
+) -> State:
     """The state after a step, copied to the CPU."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, weight in model.named_parameters():
@@ -100,7 +100,7 @@ def snapshot(step: int, seconds: float, losses: list[Tensor], model: nn.Module, 
     return State(step, seconds, {name: value.detach().to(**plain) for name, value in tensors.items()})
 
 
-def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def restore(state: State, model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     """Put everything back where `snapshot` took it from; returns the losses not logged yet."""
     tensors = state.tensors
     model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
@@ -112,7 +112,7 @@ def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     return list(tensors["losses"].to(next(model.parameters()).device))
 
 
-def entry(step: int, losses: Tensor, seconds: float) -> dict:
+def entry(step: int, losses: Tensor, seconds: float) -> dict[str, float]:
     """A line of the log: the mean of the losses (n, 2) since the line before."""
     seg, par = losses.mean(0).tolist()
     return {"step": step, "seg": round(seg, 4), "par": round(par, 4), "seconds": round(seconds, 1)}
@@ -121,14 +121,15 @@ def entry(step: int, losses: Tensor, seconds: float) -> dict:
 class Ledger:
     """What a run has still to tell: its losses since the last entry of the log, and the time it took."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: State | None):
+    def __init__(self, model: nn.Module, optimizer: Optimizer, state: State | None):
         self.model, self.optimizer = model, optimizer
         self.losses = restore(state, model, optimizer) if state else []
         self.started = time.perf_counter() - (state.seconds if state else 0)
 
     def settle(
-        self, step: int, sampler: EpisodeSampler, batch: int, log: Callable | None, save: Callable | None
-    ) -> None:
+        self, step: int, sampler: EpisodeSampler, batch: int,
+        log: Callable[[dict[str, float]], None] | None, save: Callable[[State], None] | None,
+    ) -> None:  # fmt: skip
         """Check the losses, then tell `log` and `save`: the only time that the host waits for the device."""
         (rank, ranks), weight = world(), next(self.model.parameters())
         recent = total(torch.stack(self.losses) if self.losses else weight.new_empty(0, 2)) / ranks
@@ -159,7 +160,7 @@ def look_ahead(sampler: EpisodeSampler, episodes: range) -> None:
 
 @tuned()
 def train(
-    model: nn.Module, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[dict], None] = print,
+    model: nn.Module, sampler: EpisodeSampler, recipe: Recipe, log: Callable[[dict[str, float]], None] = print,
     save: Callable[[State], None] | None = None, save_every: int = 500, state: State | None = None,
     stop: Callable[[], bool] = lambda: False, graph: bool = False,
 ) -> int:  # fmt: skip
@@ -199,7 +200,7 @@ def train(
     return step
 
 
-def save_checkpoint(path: str | Path, backbone: Backbone, about: dict) -> None:
+def save_checkpoint(path: str | Path, backbone: Backbone, about: dict[str, object]) -> None:
     """Write the weights as float16 safetensors, atomically; `about` travels in the file's header."""
     halved = dict(backbone.named_parameters())  # statistics of BatchNorm may pass float16's range
     state = {
@@ -211,14 +212,14 @@ def save_checkpoint(path: str | Path, backbone: Backbone, about: dict) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state, metadata=header)))
 
 
-def save_state(path: str | Path, state: State, settings: dict) -> None:
+def save_state(path: str | Path, state: State, settings: dict[str, object]) -> None:
     """Write a state as float32 safetensors, atomically, with what `load_state` compares in the header."""
-    header = {"step": state.step, "seconds": state.seconds, "settings": settings}
-    header = {key: json.dumps(value) for key, value in header.items()}
+    facts = {"step": state.step, "seconds": state.seconds, "settings": settings}
+    header = {key: json.dumps(value) for key, value in facts.items()}
     write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state.tensors, metadata=header)))
 
 
-def load_state(path: str | Path, settings: dict) -> State:
+def load_state(path: str | Path, settings: dict[str, object]) -> State:
     """Read a state. Errors: ValueError names the first of the settings that it was not made with."""
     tensors = read_weights(path)
     with safe_open(path, "pt") as file:

@@ -39,8 +39,8 @@ def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     weights = list(model.parameters())
     if not any(weight.requires_grad for weight in weights):
         raise ValueError("This backbone is frozen: there is nothing to train. Evaluate it as it is.")
-    gpu, rate = weights[0].is_cuda, recipe.learning_rate
-    rate = torch.tensor(rate, device=weights[0].device) if gpu else rate  # a graph would keep a mere number
+    gpu, plain = weights[0].is_cuda, recipe.learning_rate
+    rate = torch.tensor(plain, device=weights[0].device) if gpu else plain  # a graph would keep a mere number
     return torch.optim.SGD(
         weights, rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=gpu or None
     )
@@ -88,10 +88,12 @@ class CUDAGraph:
     waiting for most of the time.
     """
 
+    result: Tensor  # where each repetition leaves what the work gives
+
     def __init__(self, device: torch.device):
         if device.type != "cuda":
             raise ValueError(f"There are no CUDA graphs on {device}: leave --cuda-graph out.")
-        self.stream, self.graph, self.result = torch.cuda.Stream(device), torch.cuda.CUDAGraph(), None
+        self.stream, self.graph = torch.cuda.Stream(device), torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
         """Do the work, on the stream that will record it: libraries set themselves up there."""
@@ -123,7 +125,8 @@ class GraphedStep:
     WARM_UP = 3  # steps, which count as any
 
     def __init__(self, graph: CUDAGraph):
-        self.graph, self.taken, self.episode = graph, 0, None
+        self.graph, self.taken = graph, 0
+        self.episode: Episode | None = None
 
     def __call__(
         self, model: nn.Module, episode: Episode, optimizer: torch.optim.Optimizer, recipe: Recipe
@@ -134,8 +137,8 @@ class GraphedStep:
             return self.graph.warm_up(lambda: sgd_step(model, episode, optimizer, recipe))
         new = [getattr(episode, field.name) for field in fields(episode)]
         if self.episode is None:
-            self.episode = Episode(*(tensor.clone() for tensor in new))
-            self.graph.record(lambda: sgd_step(model, self.episode, optimizer, recipe))
+            self.episode = first = Episode(*(tensor.clone() for tensor in new))
+            self.graph.record(lambda: sgd_step(model, first, optimizer, recipe))
         kept = [getattr(self.episode, field.name) for field in fields(episode)]
         if any(a.shape != b.shape for a, b in zip(kept, new)):
             return sgd_step(model, episode, optimizer, recipe)

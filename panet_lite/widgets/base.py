@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import matplotlib.pyplot as plt
@@ -42,20 +43,20 @@ def module(*scripts: str) -> str:
     return constants + "\n" + source(*SHARED, *scripts)
 
 
-class Array(traitlets.TraitType):
+class Array(traitlets.TraitType):  # type: ignore[type-arg]  # Colab's traitlets 5.7 takes none
     """A trait that is a numpy array of one dtype; tensors and lists are converted, `checked` is asked.
 
     A page's value that is no such array is refused: the old one stays, is sent back, and the widget's
     `message` says why.
     """
 
-    def __init__(self, dtype: str, **kwargs):
+    def __init__(self, dtype: str, **kwargs: Any):
         super().__init__(default_value=None, allow_none=True, **kwargs)
         self.dtype = dtype
         self.tag(sync=True, to_json=lambda value, _: None if value is None else packed(value))
         self.tag(from_json=self.from_page)
 
-    def validate(self, obj, value):
+    def validate(self, obj: Any, value: Any) -> Any:
         if value is None:
             return None
         value = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -69,12 +70,12 @@ class Array(traitlets.TraitType):
             raise traitlets.TraitError(str(error)) from None
         return array
 
-    def from_page(self, value, widget):
+    def from_page(self, value: object, widget: Any) -> Any:
         try:
             return self.validate(widget, unpacked(value, self.dtype))
         except (ValueError, traitlets.TraitError) as error:
             widget.message = str(error)
-            return getattr(widget, self.name)
+            return getattr(widget, str(self.name))
 
 
 class Widget(anywidget.AnyWidget):
@@ -90,7 +91,7 @@ class Widget(anywidget.AnyWidget):
     from_page = False  # whether the change being handled was made in the page
     _ipython_display_ = None  # ipywidgets 7 has one, which would show the view without the picture
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         # Attributes and no keywords of the class, which traitlets 5.7 (Colab's) refuses. An instance gets a
         # subclass of its own from anywidget, which names no script and inherits what was made of it here.
         if "script" in cls.__dict__:
@@ -101,7 +102,7 @@ class Widget(anywidget.AnyWidget):
     def checked(self, name: str, array: np.ndarray) -> None:
         """A ValueError where `array` cannot be the value of the trait `name`."""
 
-    def set_state(self, sync_data):
+    def set_state(self, sync_data: dict[str, Any]) -> None:
         """The page's changes. Observers see `from_page`: what the page computed need not be computed again."""
         self.from_page = True
         try:
@@ -121,7 +122,7 @@ class Widget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.alt()}"
 
-    def _repr_mimebundle_(self, **kwargs):
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         figure, buffer = self.figure(), io.BytesIO()
         figure.savefig(buffer, dpi=100, facecolor="white")
         plt.close(figure)

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,11 +49,11 @@ class EpisodeBrowser(Widget):
 
     def __init__(
         self, dataset: SegmentationDataset, models: Mapping[int, PANet] | None = None,
-        carried: Sequence[tuple[int, int, int]] = CARRIED, **kwargs,
+        carried: Sequence[tuple[int, int, int]] = CARRIED, **kwargs: Any,
     ):  # fmt: skip
         self._dataset, self._models = dataset, dict(models or {})
         self._banks = {fold: FeatureBank(model, dataset) for fold, model in self._models.items()}
-        self._draws: dict[tuple, tuple[EpisodeSampler, Draw]] = {}
+        self._draws: dict[tuple[object, ...], tuple[EpisodeSampler, Draw]] = {}
         folds = sorted(self._models) or range(len(dataset.folds))
         self._classes = {fold: [dataset.classes[c - 1] for c in dataset.fold(fold)] for fold in folds}
         wanted = [
@@ -68,13 +69,13 @@ class EpisodeBrowser(Widget):
         self._carried = {tuple(s.values()) for s in selections}
         super().__init__(deck=self._deck(selections, SUPPORT_SIDE), selection=selections[0], **kwargs)
 
-    def _can(self, selection: dict) -> bool:
+    def _can(self, selection: dict[str, Any]) -> bool:
         try:
             return bool(self._draw(selection))
         except ValueError:
             return False
 
-    def _draw(self, selection: dict) -> tuple[EpisodeSampler, Draw]:
+    def _draw(self, selection: dict[str, Any]) -> tuple[EpisodeSampler, Draw]:
         """The sampler and its draw for a selection; a ValueError says why there is none."""
         fold, name, ways, shots, seed = key = tuple(selection[k] for k in KEYS)
         if key not in self._draws:
@@ -88,7 +89,7 @@ class EpisodeBrowser(Widget):
             self._draws[key] = sampler, next(draw for draw in draws if draw.classes[0] == label)
         return self._draws[key]
 
-    def _checked(self, value: object) -> dict:
+    def _checked(self, value: object) -> dict[str, Any]:
         """A selection that can be drawn; else a ValueError says what is wrong."""
         if not isinstance(value, dict) or set(value) != set(KEYS):
             raise ValueError(f"A selection holds {', '.join(KEYS)}, each once.")
@@ -103,14 +104,14 @@ class EpisodeBrowser(Widget):
         return {name: value[name] for name in KEYS}
 
     @traitlets.validate("selection")
-    def _check_selection(self, proposal):
+    def _check_selection(self, proposal: traitlets.Bunch) -> Any:
         try:
             return self._checked(proposal["value"])
         except ValueError as error:
             raise traitlets.TraitError(str(error)) from None
 
     @traitlets.observe("selection")
-    def _show(self, change):
+    def _show(self, change: object) -> None:
         carried = tuple(self.selection.values()) in self._carried
         self.message = ""
         if not carried:
@@ -120,10 +121,10 @@ class EpisodeBrowser(Widget):
             self.prediction = None if answer is None else answer.labels()[0].to(torch.uint8)
 
     @traitlets.observe("hello")
-    def _answer_hello(self, change):
+    def _answer_hello(self, change: object) -> None:
         self.echo = self.hello
 
-    def _answer(self, selection: dict) -> Prediction | None:
+    def _answer(self, selection: dict[str, Any]) -> Prediction | None:
         """What the fold's model says about an episode, from features that were made once."""
         if not self._models:
             return None
@@ -138,7 +139,7 @@ class EpisodeBrowser(Widget):
             logits = match(features.query, prototypes, model.alpha, model.distance)
         return Prediction(logits, features, prototypes, maps.shape[-2:], model.alpha, model.distance)
 
-    def _deck(self, selections: list[dict], support_side: float = 1.0) -> dict:
+    def _deck(self, selections: list[dict[str, Any]], support_side: float = 1.0) -> dict[str, Any]:
         """Episodes for the page: each picture and label map once, episodes as places among them."""
         draws = [self._draw(selection)[1] for selection in selections]
         queries = {int(draw.queries[0]) for draw in draws}
@@ -173,16 +174,17 @@ class EpisodeBrowser(Widget):
             picture = F.interpolate(picture, scale_factor=share, mode="bilinear", antialias=True)
         return jpeg(picture[0], quality=75)
 
-    def _answers(self, selections: list[dict], draws: list[Draw]) -> dict:
+    def _answers(self, selections: list[dict[str, Any]], draws: list[Draw]) -> dict[str, Any]:
         """For the page: predictions uint8 (E, H, W'), and of each way in turn its probability (., h, w)."""
         if not self._models:
             return {}
         for fold, bank in self._banks.items():  # in batches, which is faster
             own = [draw for selection, draw in zip(selections, draws) if selection["fold"] == fold]
             bank.add(i for draw in own for i in (*draw.supports.ravel(), *draw.queries))
-        answers = [self._answer(selection) for selection in selections]
-        grid = answers[0].logits.shape[-2:]
-        shares = [way for answer in answers for way in (255 * answer.probabilities(grid)[0, 0, 1:]).round()]
+        answers = [answer for selection in selections if (answer := self._answer(selection))]
+        height, width = answers[0].logits.shape[-2:]
+        chances = [answer.probabilities((height, width))[0, 0, 1:] for answer in answers]
+        shares = [way for chance in chances for way in (255 * chance).round()]
         return {
             "predictions": deflated([answer.labels()[0, 0].to(torch.uint8).cpu() for answer in answers]),
             "probabilities": deflated([share.to(torch.uint8).cpu() for share in shares]),
@@ -216,7 +218,7 @@ class EpisodeBrowser(Widget):
     def figure(self) -> Figure:
         episode, asked = self.episode, self.prediction is not None
         figure = plt.figure(figsize=(6.4, 2), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1 + 0.5 * asked))
+        ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1 + 0.5 * asked))
         left.suptitle("supports", fontsize=10)
         for (way, shot), ax in np.ndenumerate(left.subplots(episode.ways, episode.shots, squeeze=False)):
             show_labels(ax, episode.support_images[0, way, shot], episode.support_labels[0, way, shot])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +36,12 @@ class DistanceAndTemperature(SceneWidget):
     distance = traitlets.Enum(tuple(ALPHA)).tag(sync=True)
 
     def __init__(
-        self, episode: Episode, model: PANet, names: Sequence[str] = (), channels: int = CHANNELS, **kwargs
+        self,
+        episode: Episode,
+        model: PANet,
+        names: Sequence[str] = (),
+        channels: int = CHANNELS,
+        **kwargs: Any,
     ):
         facts = scene(first_query(episode), model, names, channels)
         values = {"alpha": facts["alpha"], "distance": facts["distance"], **kwargs}
@@ -43,12 +49,12 @@ class DistanceAndTemperature(SceneWidget):
         self._predict()
         self.observe(self._predict, ["alpha", "distance", "label_map"])
 
-    def _predict(self, change=None):
+    def _predict(self, change: object = None) -> None:
         if not self.from_page:
             self.prediction = self.predicted().labels()[0].to(torch.uint8)
 
     @traitlets.validate("alpha")
-    def _check_alpha(self, proposal):
+    def _check_alpha(self, proposal: traitlets.Bunch) -> Any:
         if not 0 < proposal["value"] < math.inf:
             raise traitlets.TraitError(f"alpha is {proposal['value']}, and should be a positive number.")
         return proposal["value"]
@@ -99,7 +105,7 @@ class DistanceAndTemperature(SceneWidget):
         axes[2].set_title("loss against alpha", fontsize=10)
         return figure
 
-    def _draw_margins(self, ax: Axes, prediction: Prediction):
+    def _draw_margins(self, ax: Axes, prediction: Prediction) -> None:
         logits = match(prediction.features.query, prediction.prototypes, 1.0, self.distance)
         scores = upsample(logits, prediction.size)[0, 0]
         margins, truth = scores[1:].amax(0) - scores[0], self.truth[0]

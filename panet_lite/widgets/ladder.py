@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +35,12 @@ class AnnotationLadder(SceneWidget):
     selection = traitlets.Unicode("dense").tag(sync=True)
 
     def __init__(
-        self, episode: Episode, model: PANet, names: Sequence[str] = (), channels: int = CHANNELS, **kwargs
+        self,
+        episode: Episode,
+        model: PANet,
+        names: Sequence[str] = (),
+        channels: int = CHANNELS,
+        **kwargs: Any,
     ):
         first = Episode(*(tensor[:1] for tensor in vars(first_query(episode)).values()))
         facts = scene(first, model, names, channels, starts=RUNGS[:-1])
@@ -45,14 +51,14 @@ class AnnotationLadder(SceneWidget):
         self.observe(self._predict, ["label_map", "selection"])
 
     @traitlets.validate("selection")
-    def _check_selection(self, proposal):
+    def _check_selection(self, proposal: traitlets.Bunch) -> Any:
         if proposal["value"] not in RUNGS:
             raise traitlets.TraitError(
                 f"There is no rung {proposal['value'][:40]!r}: choose one of {', '.join(RUNGS)}."
             )
         return proposal["value"]
 
-    def _predict(self, change=None):
+    def _predict(self, change: object = None) -> None:
         if not self.from_page:
             self.prediction = self._segmented(self.selection)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +35,7 @@ class PaintAndSegment(SceneWidget):
 
     def __init__(
         self, episode: Episode, model: PANet, names: Sequence[str] = (), start: str = "dense",
-        channels: int = CHANNELS, **kwargs,
+        channels: int = CHANNELS, **kwargs: Any,
     ):  # fmt: skip
         if start not in (*KINDS, "empty"):
             raise ValueError(f"There is no start {start!r}: choose one of {', '.join(KINDS)} or empty.")
@@ -46,13 +47,13 @@ class PaintAndSegment(SceneWidget):
         self._predict()
         self.observe(self._predict, ["label_map", "active"])
 
-    def _predict(self, change=None):
+    def _predict(self, change: object = None) -> None:
         if not self.from_page:
             predicted = segment(self.scene, self.label_map, self.active).labels()[0]
             self.prediction = predicted.to(torch.uint8)
 
     @traitlets.validate("active")
-    def _check_active(self, proposal):
+    def _check_active(self, proposal: traitlets.Bunch) -> Any:
         if len(proposal["value"]) != self.scene["shots"]:
             raise traitlets.TraitError(f"active wants {self.scene['shots']} values, one for each shot.")
         return proposal["value"]

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +27,13 @@ from ..prototypes import VOID, support_prototypes
 CHANNELS = 32  # of 128: the prediction stays the same in more than 99 % of the pixels (chapter 9 measures it)
 
 
-def packed(array: np.ndarray | Tensor) -> dict:
+def packed(array: np.ndarray | Tensor) -> dict[str, Any]:
     """An array as it crosses to the page: {dtype, shape, data}, data being its bytes in C order."""
     array = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": array.tobytes()}
 
 
-def deflated(arrays: Sequence[np.ndarray]) -> dict:
+def deflated(arrays: Sequence[np.ndarray] | Sequence[Tensor]) -> dict[str, Any]:
     """Arrays of one shape, stacked, as `packed` has them, but with zlib's bytes as data."""
     value = packed(np.stack(arrays))
     return {**value, "data": zlib.compress(value["data"], 9)}
@@ -77,7 +78,9 @@ def jpeg(image: Tensor, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def pictures(episode: Episode, names: Sequence[str] = (), starts: Sequence[str] = ("dense",)) -> dict:
+def pictures(
+    episode: Episode, names: Sequence[str] = (), starts: Sequence[str] = ("dense",)
+) -> dict[str, Any]:
     """What the page needs of the first task of `episode` whatever the model.
 
     Supports are numbered way by way, n = way * K + shot; the queries follow. Keys: ways, shots, queries,
@@ -101,7 +104,7 @@ def pictures(episode: Episode, names: Sequence[str] = (), starts: Sequence[str] 
 def scene(
     episode: Episode, model: PANet, names: Sequence[str] = (), channels: int = CHANNELS,
     starts: Sequence[str] = ("dense",),
-) -> dict:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """The first task of `episode` for the page, embedded by `model`: `pictures`, and what `segment` needs.
 
     More keys: grid [h, w], channels, alpha, distance; features: int8 (W * K + Q, k, h, w); scale: float32
@@ -121,7 +124,7 @@ def scene(
     }
 
 
-def features_of(scene: dict) -> Features:
+def features_of(scene: dict[str, Any]) -> Features:
     """The features of a scene as the page has them: support (1, W, K, k, h, w), query (1, Q, k, h, w)."""
     small, scale = unpacked(scene["features"], "int8"), unpacked(scene["scale"], "float32")
     features = torch.from_numpy(small).float() * torch.from_numpy(scale)[:, None, None]
@@ -130,7 +133,7 @@ def features_of(scene: dict) -> Features:
 
 
 def segment(
-    scene: dict, label_map: np.ndarray, active: Sequence[bool] | None = None,
+    scene: dict[str, Any], label_map: np.ndarray, active: Sequence[bool] | None = None,
     alpha: float | None = None, distance: str | None = None,
 ) -> Prediction:  # fmt: skip
     """What PANet says about a scene whose supports are labelled with `label_map` (W * K, H, W').
@@ -163,7 +166,8 @@ def class_iou(predicted: Tensor, truth: Tensor, ways: int) -> list[float]:
     """
     predicted = torch.where(predicted == VOID, 0, predicted)
     counts = confusion(predicted[None], truth[None].long(), 1 + ways)
-    return divide(true_false(counts.numpy()))[0, 1:].tolist()
+    ious: list[float] = divide(true_false(counts.numpy()))[0, 1:].tolist()
+    return ious
 
 
 def completed(labels: Tensor) -> Tensor:

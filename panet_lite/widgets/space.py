@@ -1,6 +1,7 @@
 """Embedding space: an episode's pixels and prototypes as points to turn (paper Sec. 4.3; chapters 3, 10)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,8 @@ def principal_axes(x: Tensor) -> tuple[Tensor, Tensor, float]:
 def turn_onto(points: Tensor, others: Tensor) -> Tensor:
     """The orthogonal (3, 3) matrix that brings points nearest to others, (N, 3) each (Procrustes)."""
     left, _, right = torch.linalg.svd(points.T @ others)
-    return left @ right
+    turn: Tensor = left @ right
+    return turn
 
 
 def cell_labels(labels: Tensor, grid: Sequence[int]) -> Tensor:
@@ -49,7 +51,7 @@ def query_prototypes(features: Tensor, labels: Tensor, ways: int) -> Tensor:
     return support_prototypes(features, labels)[0]
 
 
-def embedded(episode: Episode, model: PANet) -> dict:
+def embedded(episode: Episode, model: PANet) -> dict[str, Any]:
     """The first task of `episode` in a model's space; what is measured is measured in all channels.
 
     points: (N, h, w, 3), the directions of the cells of supports and queries on their principal axes.
@@ -86,7 +88,7 @@ def embedded(episode: Episode, model: PANet) -> dict:
     }
 
 
-def face_alike(spaces: Sequence[dict]) -> None:
+def face_alike(spaces: Sequence[dict[str, Any]]) -> None:
     """Turns points and prototypes so that a switch between spaces does not tumble.
 
     In the first one the first way's prototype lies to the right of, above and before the background's;
@@ -117,7 +119,9 @@ class EmbeddingSpace(Widget):
     colour_by = traitlets.Unicode("truth").tag(sync=True)
     selection = Array("uint8")
 
-    def __init__(self, episode: Episode, models: Mapping[str, PANet], names: Sequence[str] = (), **kwargs):
+    def __init__(
+        self, episode: Episode, models: Mapping[str, PANet], names: Sequence[str] = (), **kwargs: Any
+    ):
         if not models:
             raise ValueError('EmbeddingSpace wants at least one model, as {"a name": model}.')
         spaces = {name: embedded(episode, model) for name, model in models.items()}
@@ -133,7 +137,7 @@ class EmbeddingSpace(Widget):
         kwargs = {"shown": next(iter(spaces)), "selection": np.zeros(self.truth.shape)} | kwargs
         super().__init__(scene=scene, spaces=[self._sent(name) for name in spaces], **kwargs)
 
-    def _sent(self, name: str) -> dict:
+    def _sent(self, name: str) -> dict[str, Any]:
         space = {key: value for key, value in self._spaces[name].items() if key != "prediction"}
         arrays = {key: packed(space[key].float()) for key in ("points", "prototypes", "cosines")}
         return {"name": name, **space, **arrays}
@@ -147,7 +151,7 @@ class EmbeddingSpace(Widget):
             raise ValueError(f"selection holds {array.max()}: use 1 for selected cells and 0 for the others.")
 
     @traitlets.validate("shown", "colour_by")
-    def _check(self, proposal):
+    def _check(self, proposal: traitlets.Bunch) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         options = tuple(self._spaces) if name == "shown" else ("truth", "prediction")
         if value in options:
@@ -157,17 +161,20 @@ class EmbeddingSpace(Widget):
     @property
     def prediction(self) -> np.ndarray:
         """What the model of the space that is shown predicts: uint8 (Q, H, W')."""
-        return self._spaces[self.shown]["prediction"].numpy()
+        maps: np.ndarray = self._spaces[self.shown]["prediction"].numpy()
+        return maps
 
     @property
     def cosines(self) -> np.ndarray:
         """Of each cell with the supports' prototypes, in all channels of the space shown: (N, 1 + W, h, w)."""
-        return self._spaces[self.shown]["cosines"].numpy()
+        cosines: np.ndarray = self._spaces[self.shown]["cosines"].numpy()
+        return cosines
 
     @property
     def wrong(self) -> np.ndarray:
         """Cells whose nearest prototype is not their class: bool (N, h, w); void is never wrong."""
-        return (self.cosines.argmax(1) != self.truth) & (self.truth != VOID)
+        wrong: np.ndarray = (self.cosines.argmax(1) != self.truth) & (self.truth != VOID)
+        return wrong
 
     def iou(self, name: str | None = None) -> list[float]:
         """IoU of each way over all queries, in the space of that name or the one that is shown."""
@@ -202,9 +209,9 @@ class EmbeddingSpace(Widget):
                 ax.plot(*star[:2], marker, color=colour, mec="black", mew=1.4, ms=9)
 
     def alt(self) -> str:
-        def mean(values):
+        def mean(values: list[float | None]) -> float:
             known = [v for v in values if v is not None]
-            return np.mean(known) if known else np.nan
+            return float(np.mean(known)) if known else np.nan
 
         found = [
             f"{name}: query's object {mean(space['aligned']):.0f}° from the support's and "

@@ -1,6 +1,7 @@
 """Prototype alignment, step by step: there, back, and what a spoilt mask does to it (Sec. 3.5; chapter 5)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +38,12 @@ class AlignmentSteps(SceneWidget):
     step = traitlets.Int(1, min=1, max=STEPS).tag(sync=True)
 
     def __init__(
-        self, episode: Episode, model: PANet, names: Sequence[str] = (), channels: int = CHANNELS, **kwargs
+        self,
+        episode: Episode,
+        model: PANet,
+        names: Sequence[str] = (),
+        channels: int = CHANNELS,
+        **kwargs: Any,
     ):
         facts = scene(first_query(episode), model, names, channels)
         values = {"label_map": unpacked(facts["starts"]["dense"], "uint8"), **kwargs}
@@ -47,14 +53,15 @@ class AlignmentSteps(SceneWidget):
         self._predict()
         self.observe(self._predict, "label_map")
 
-    def _predict(self, change=None):
+    def _predict(self, change: object = None) -> None:
         if not self.from_page:
             self.prediction = segment(self.scene, self.label_map).labels()[0].to(torch.uint8)
 
     def _judges(self, label_map: np.ndarray) -> Tensor:
         """Eq. 7's label maps (1, W, K, H, W'): strokes completed, as `segment` does."""
         maps = torch.stack([completed(m) for m in torch.from_numpy(label_map)])
-        return maps.unflatten(0, (self.scene["ways"], self.scene["shots"]))[None]
+        judges: Tensor = maps.unflatten(0, (self.scene["ways"], self.scene["shots"]))[None]
+        return judges
 
     def numbers(self, label_map: np.ndarray | None = None) -> tuple[list[float], float]:
         """The query's IoU of each way, and L_PAR (Eq. 7), with these masks or with the present ones.
