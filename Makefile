@@ -54,8 +54,8 @@ test: chapters ## install what is needed, run the chapters, test the package and
 	@echo "==> testing the package, and comparing what every chapter printed with what is committed"
 	@$(PYTEST) --ignore=tests/places tests
 
-check: environment ## while you work: style, and the quick tests of the package (a minute)
-	@$(PY) -m ruff check && $(PY) -m ruff format --check
+check: environment ## while you work: style, types, and the quick tests of the package (a minute)
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy
 	@$(PYTEST) -q --ignore=tests/places -m "not slow" -k "not prints_what_is_committed" tests
 
 places: book ## the places where the book is read: pages, phone, paper, JupyterLab, Colab, the wheel (minutes)

@@ -91,7 +91,7 @@ def cached(
         with alone(path.with_suffix(".lock")):
             if (arrays := kept()) is None:  # another process may have just made them
                 arrays = make()
-                everything: dict[str, Any] = {"stamp": stamp, **arrays}
+                everything: dict[str, Any] = {**arrays, "stamp": stamp}
                 with contextlib.suppress(OSError):
                     write_atomically(path, lambda file: np.savez_compressed(file, **everything))
     return arrays

@@ -44,7 +44,10 @@ def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]
     }
     places = dict.fromkeys(key.split(".")[1] for key in own)
     flat = dict(zip(sorted(nested, key=nested.__getitem__), places))
-    return {re.sub(NESTED, lambda m: f"features.{flat.get(m[1], m[1])}.", key): value for key, value in state.items()}
+    return {
+        re.sub(NESTED, lambda m: f"features.{flat.get(m[1], m[1])}.", key): value
+        for key, value in state.items()
+    }
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

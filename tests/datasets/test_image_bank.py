@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from panet_lite import EpisodeSampler
-from panet_lite.datasets import ImageBank, SegmentationDataset, Tabletop, free_memory
+from panet_lite.datasets import ImageBank, SegmentationDataset, Tabletop
+from panet_lite.datasets.banks import free_memory
 
 PAIR = 64 * 64 * (3 + 1)  # bytes of an image and its label map
 
