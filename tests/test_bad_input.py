@@ -345,7 +345,7 @@ def test_no_such_variant(variant):
 def read_again(monkeypatch, named, source=datasets.__file__):
     """The module `datasets` as a new process has it, with this PANET_LITE_DATA."""
     monkeypatch.setenv("PANET_LITE_DATA", named)
-    spec = importlib.util.spec_from_file_location("panet_lite.datasets_again", source)
+    spec = importlib.util.spec_from_file_location("panet_lite.datasets.again", source)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -383,7 +383,8 @@ def test_a_data_folder_that_is_none(tmp_path, monkeypatch, named):
 
 def test_code_that_was_installed_without_its_data(tmp_path, monkeypatch):
     """As `cp panet_lite /somewhere` does: the sentence says how to get the data."""
-    code = shutil.copy(datasets.__file__, tmp_path)
+    (tmp_path / "datasets").mkdir()
+    code = shutil.copy(datasets.__file__, tmp_path / "datasets")
     again = read_again(monkeypatch, "", code)
     assert again.DATA == tmp_path / "data"
     remedy = "It comes with panet_lite: install that again, or set PANET_LITE_DATA to a folder that holds tabletop/ and checkpoints/."

@@ -167,9 +167,9 @@ def test_other_architecture(saved):
         ValueError, match=r"few.pt is of another architecture: features.14.bias is missing. Build"
     ):
         vgg16(folder / "few.pt", NARROW)
-    torch.save({**state, "classifier.0.weight": torch.zeros(2)}, folder / "more.pt")
+    torch.save({**state, "features.99.weight": torch.zeros(2)}, folder / "more.pt")
     with pytest.raises(
-        ValueError, match=r"more.pt is of another architecture: it also holds classifier.0.weight"
+        ValueError, match=r"more.pt is of another architecture: it also holds features.99.weight"
     ):
         vgg16(folder / "more.pt", NARROW)
     torch.save(trained_twin().state_dict(), folder / "bn.pt")
