@@ -17,17 +17,8 @@ from .evaluation import FeatureBank, Result, evaluate
 from .files import write_atomically
 from .machine import asked_to_stop, circumstances, world
 from .model import PANet, checkpoint
-from .training import (
-    LAPTOP,
-    PAPER,
-    Recipe,
-    State,
-    load_state,
-    save_checkpoint,
-    save_state,
-    train,
-    training_episodes,
-)
+from .training import LAPTOP, PAPER, Recipe, State, train, training_episodes
+from .training.loop import load_state, save_checkpoint, save_state
 
 DATASETS = {"tabletop": Tabletop, "pascal": Pascal, "coco": Coco, "folder": Folder}
 RECIPES = {"laptop": LAPTOP, "paper": PAPER}

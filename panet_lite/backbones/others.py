@@ -77,17 +77,23 @@ def load_file(backbone: "Timm", path: str | Path) -> None:
 
 
 def make_signed(model: nn.Module, images: Tensor) -> Tensor:
-    """Take off, in place, the activation that ends the network: features have signs (Sec. 3.2). Returns them."""
-    made: list[tuple[str, Tensor]] = []
-    for name, part in model.named_modules():
-        if type(part).__module__ in ACTIVATIONS:
-            part.register_forward_hook(lambda _, __, out, name=name: made.append((name, out)))
+    """Take off, in place, the activation that ends the network: features have signs (Sec. 3.2). Returns them.
+
+    Only where the very last thing is an activation that is used nowhere else.
+    """
+    made: list[tuple[str, Tensor, Tensor]] = []
+    hooks = [
+        part.register_forward_hook(lambda _, __, out, name=name: made.append((name, out, out.clone())))
+        for name, part in model.named_modules()
+        if type(part).__module__ in ACTIVATIONS
+    ]
     features: Tensor
     (features,) = model(images)
-    for name, out in made:
-        model.get_submodule(name)._forward_hooks.clear()
-        if out is features:
-            model.set_submodule(name, nn.Identity())
+    for hook in hooks:
+        hook.remove()
+    ends = [name for name, out, then in made if out is features and torch.equal(then, features)]
+    if ends and [name for name, *_ in made].count(ends[-1]) == 1:
+        model.set_submodule(ends[-1], nn.Identity())
     return features
 
 
@@ -115,8 +121,10 @@ class Timm(Backbone):
                 part.requires_grad_(False)
         try:
             with torch.no_grad():
-                features = make_signed(model, torch.zeros(1, 3, 4 * self.stride, 4 * self.stride))
-                self.channels = features.shape[1]
+                side = 4 * self.stride
+                self.channels = make_signed(
+                    model, torch.linspace(-2, 2, 3 * side**2).view(1, 3, side, side)
+                ).shape[1]
         except (AssertionError, RuntimeError) as error:
             raise ValueError(f"{name} takes images of one size only ({error}): choose another.") from error
         if weights not in (None, "pretrained"):

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from panet_lite import PANet
 from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, Timm, backbone
+from panet_lite.backbones.others import make_signed
 from panet_lite.episodes import EpisodeSampler
 from panet_lite.training import Recipe, save_checkpoint, train
 
@@ -86,6 +87,31 @@ def test_features_that_are_signed_already_stay_as_they_are(made, name):
     with torch.no_grad():
         (expected,) = theirs(plain, made(name), int(stage or -1), output_stride=8)(images)
         assert torch.equal(made(name)(images), expected)
+
+
+class Ending(nn.Module):
+    """Ends in an activation that is used twice, or whose output is written into once more."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.conv, self.act = how, nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True)
+
+    def forward(self, images):
+        features = self.act(self.conv(images))
+        if self.how == "twice":
+            return [self.act(features - 0.1)]
+        return [features.add_(self.conv(images))] if self.how == "written into" else [features]
+
+
+@pytest.mark.parametrize("how, gone", [("once", True), ("twice", False), ("written into", False)])
+def test_an_activation_that_is_not_the_end_alone_stays(how, gone):
+    torch.manual_seed(0)
+    model, images = Ending(how), torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        expected = model(images)[0].clone()
+        make_signed(model, images)
+        assert isinstance(model.act, nn.Identity) == gone and torch.equal(model(images)[0], expected) != gone
+    assert not model.act._forward_hooks
 
 
 # A dilated network computes what the strided one does, at 16 times as many places; at the same places, the
