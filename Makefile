@@ -56,7 +56,7 @@ test: chapters ## install what is needed, run the chapters, test the package and
 
 check: environment ## while you work: style, types, and the quick tests of the package (a minute)
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy
-	@$(PYTEST) -q --ignore=tests/places -m "not slow" -k "not prints_what_is_committed" tests
+	@$(PYTEST) -q --ignore=tests/places --ignore=tests/widgets -m "not slow" -k "not prints_what_is_committed" tests
 
 places: book ## the places where the book is read: pages, phone, paper, JupyterLab, Colab, the wheel (minutes)
 	@echo "==> opening the book wherever it is read"

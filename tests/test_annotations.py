@@ -61,6 +61,7 @@ def marks(weak):
 # --- what holds for every label map --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(label_maps(), st.sampled_from(WEAK), st.integers(0, 99))
 def test_every_class_is_marked_and_nothing_else(labels, kind, seed):
     before = labels.clone()
@@ -70,6 +71,7 @@ def test_every_class_is_marked_and_nothing_else(labels, kind, seed):
     assert torch.equal(weak, annotate(labels, kind, seed=seed))
 
 
+@pytest.mark.slow
 @given(label_maps(), st.sampled_from(["scribble", "point"]), st.integers(0, 99), st.integers(1, 6))
 def test_strokes_and_clicks_stay_inside_one_object(labels, kind, seed, size):
     weak = annotate(labels, kind, seed=seed, width=size, radius=size)
@@ -103,6 +105,7 @@ def test_box_of_one_class(labels, seed, largest_box):
         assert equal and (not largest_box or max(a for a, _ in corners) in equal)
 
 
+@pytest.mark.slow
 @given(label_maps(), st.sampled_from(WEAK), st.integers(0, 99))
 def test_numbers_and_company_do_not_matter(labels, kind, seed):
     """A class's mark is the same under another number, and (strokes, clicks) when others are background."""

@@ -158,6 +158,7 @@ def fork(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_fork_changes_one_setting(fork):
     chapters = sorted((fork / "book").glob("*.ipynb"))
     assert notebooks.main(["setup", *map(str, chapters)]) == 0

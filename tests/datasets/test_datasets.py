@@ -195,6 +195,7 @@ def wait_for(path, process):
         assert process.poll() is None
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_counts_and_both_have_it(copy, tmp_path):
     first = opening(tmp_path, "first", copy, "second-in", 200)  # 2 s for the second to get in, were it let
     wait_for(tmp_path / "first-in", first)
@@ -204,6 +205,7 @@ def test_of_two_processes_one_counts_and_both_have_it(copy, tmp_path):
     assert [path.suffix for path in sorted((tmp_path / "cache").iterdir())] == [".lock", ".npz"]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_blocks_nobody(copy, tmp_path, monkeypatch):
     process = opening(tmp_path, "first", copy, "never", 10**6)
     wait_for(tmp_path / "first-in", process)

@@ -330,6 +330,7 @@ main(["download", "voc", "--root", root])
 """
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_is_started_again(sources, server, tmp_path, cli):
     """Nobody could tidy up; the next does, and two at once is one too many."""
     server.moods["/voc.tar"] = "stall"

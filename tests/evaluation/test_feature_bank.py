@@ -216,6 +216,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tiny, tiny_voc, model, tmp_path):
     """Also with fewer episodes than processes."""
     cache = {"XDG_CACHE_HOME": str(tmp_path), "OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -64,6 +64,7 @@ def run(photos, monkeypatch, *options):
 SHORT = ("--sizes", "64", "--folds", "2", "--episodes", "2")
 
 
+@pytest.mark.slow
 def test_everything_is_trained_and_measured_once(photos, commands, monkeypatch, capsys):
     entries = run(photos, monkeypatch, *SHORT, "--seeds", "0", "1")
     assert [(c.seed, c.lambda_par) for c in commands] == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
@@ -89,6 +90,7 @@ def test_everything_is_trained_and_measured_once(photos, commands, monkeypatch, 
     assert gains == ", ".join(f"{a - b:+.1f}" for a, b in zip(iou["par"], iou["without-par"]))
 
 
+@pytest.mark.slow
 def test_the_head_says_how_and_names_no_folder_of_this_machine(photos, commands, monkeypatch):
     run(photos, monkeypatch, *SHORT, "--seeds", "0")
     text = photos.RESULTS.read_text()

@@ -111,6 +111,7 @@ def test_what_does_not_agree_fails(bench, monkeypatch, capsys):
     assert versus.main() == 1
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_a_process_of_its_own(bench):
     versus = bench("versus_literal")
     small, large = (
@@ -131,6 +132,7 @@ def test_rows_of_another_run_stay_in_the_file(bench, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_growth_writes_every_row(bench, tiny, tmp_path, monkeypatch):
     growth, out = bench("growth"), tmp_path / "growth.json"
     small = {"EPISODES": {"panet_lite": (1, 3), "literal": (1,)}, "SHOTS": (1, 2), "WAYS": (2,), "SIDES": (33,),

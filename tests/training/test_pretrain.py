@@ -29,6 +29,7 @@ def recipe(script):
     return script.PretrainRecipe(iterations=3, batch=4, width=1 / 16)
 
 
+@pytest.mark.slow
 def test_it_lowers_the_loss(script, recipe, tiny):
     log = []
     recipe = replace(recipe, iterations=100, batch=8, learning_rate=1e-2)
