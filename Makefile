@@ -12,8 +12,9 @@ INPUTS := panet_lite data requirements.txt
 LOOK := _config.yml book/offline.py book/_assets book/_toc.yml
 # A digest of all files in these folders.
 SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; };
-# Tests run in as many processes as there are cores, four at most; each computes on one thread.
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile
+# Tests run in as many processes as there are cores, four at most; each computes on one thread. Files are taken in the
+# order of their names: by their numbers of tests, the few slow ones would come last, with one process idle.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 export PYTHONUTF8 := 1
 export JUPYTER_PLATFORM_DIRS := 1
