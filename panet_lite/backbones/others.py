@@ -43,12 +43,16 @@ def network(name: str, layer: int, pretrained: bool = False) -> nn.Module:
         {"output_stride": STRIDE} if layer == -1 else {},  # MobileNets can only as a whole
         {"dynamic_img_size": True, "feature_cls": normed},
         {"feature_cls": "getter"},
+        {"feature_cls": "list"},  # older versions of timm, for some networks
     ]
     for option in filter(None, options):
         try:
-            return timm.create_model(
+            model = timm.create_model(
                 name, features_only=True, out_indices=(layer,), pretrained=pretrained, **option
             )
+            if hasattr(model, "model") and not hasattr(model.model, "forward_intermediates"):
+                raise NotImplementedError("this version of timm has no other way to its features")
+            return model
         except (TypeError, AssertionError, NotImplementedError) as error:  # it has no such option
             reason: Exception = error
         except Exception as error:  # no network, no such weights, a spoilt file: each has its own kind

@@ -142,6 +142,18 @@ def test_what_has_no_stride_to_change_keeps_its_own(made):
         assert made("densenet121:2")(torch.zeros(1, 3, 65, 97)).shape[2:] == (8, 12)
 
 
+def test_an_older_timm_gives_the_same_features_another_way(made, monkeypatch):
+    """timm 1.0.20 has no forward_intermediates for densenet, vgg and a few more."""
+    images = torch.randn(1, 3, 65, 65, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, stride = made("vgg11:4")(images), made("vgg11:4").stride
+    monkeypatch.delattr("timm.models.vgg.VGG.forward_intermediates", raising=False)
+    torch.manual_seed(0)
+    old = backbone("vgg11:4").eval()
+    with torch.no_grad():
+        assert not hasattr(old.model, "model") and old.stride == stride and torch.equal(old(images), expected)
+
+
 def test_preprocess_is_that_of_the_weights(made):
     images = torch.rand(1, 3, 4, 5)
     torch.testing.assert_close(made("resnet18").preprocess(images), VGG16(1 / 16).preprocess(images))
