@@ -28,7 +28,9 @@ DATA = re.compile(
     r"data/(checkpoints/[^/]+\.(safetensors|json)|results/[^/]+\.json"
     r"|tabletop/(baselines\.json|classes\.txt|ImageSets/.+\.txt|JPEGImages/.+\.jpg|Segmentation(Class|Object)/.+\.png))"
 )
-DIST_INFO = {"METADATA", "RECORD", "WHEEL", "top_level.txt", "licenses/LICENSE", "licenses/LICENSES.md"}
+DIST_INFO = {
+    "METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE", "licenses/LICENSES.md",
+}  # fmt: skip
 
 
 def clean_environment(**more):
@@ -149,8 +151,9 @@ def test_readme_commands(installed):
     assert now == there, "something was written beside the package"
 
 
-def test_help(installed):
-    assert re.search(r"\{train,evaluate,download\}", installed.call("python -m panet_lite --help").stdout)
+@pytest.mark.parametrize("command", ["python -m panet_lite", "panet-lite"])
+def test_help(installed, command):
+    assert re.search(r"\{train,evaluate,download\}", installed.call(f"{command} --help").stdout)
 
 
 def test_a_home_that_cannot_be_written_to(installed, tmp_path):
