@@ -61,6 +61,9 @@ MENDS = [
     # The search page holds the field twice, under one name.
     (r'(id="search-input".*?)id="search-input"', r'\1id="search-page-input"'),
     (r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', lines_of_signature),
+    # The list of modules puts a folder's own list beside its entry, where none may stand: one list of all.
+    (r'(</a></li>\n)</?ul>(<li><a href="panet_lite/)', r"\1\2"),
+    (r"(</a></li>\n)</ul></ul>", r"\1</ul>"),
     (r'(<div class="highlight"><pre>(?:<span></span>)?)(.*?)(</pre>)', long_lines),
 ]
 
