@@ -109,7 +109,7 @@ bench: book ## time evaluation, head and step against the literal way, and weigh
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
 
-gpu: environment ## all that a GPU can tell: its tests, step, training, evaluation (6 minutes; runs/gpu)
+gpu: environment ## all that a GPU can tell: its tests, step, training, evaluation (6 minutes at most; runs/gpu)
 	@$(PY) benchmarks/gpu.py
 
 lab: environment ## open the chapters in JupyterLab, solutions folded (lab; what you change there stays)
