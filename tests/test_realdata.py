@@ -14,7 +14,8 @@ from panet_lite.__main__ import main
 from panet_lite.backbones import vgg16
 from panet_lite.datasets import Pascal
 from panet_lite.evaluation import evaluate
-from panet_lite.training import LAPTOP, base_classes, train
+from panet_lite.training import LAPTOP, train
+from panet_lite.training.loop import base_classes
 
 pytestmark = [
     pytest.mark.realdata,

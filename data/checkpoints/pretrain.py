@@ -23,7 +23,7 @@ from panet_lite.episodes import episode_labels
 from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances, reduced_precision
 from panet_lite.matching import match, segmentation_loss
-from panet_lite.training import base_classes, save_checkpoint
+from panet_lite.training.loop import base_classes, save_checkpoint
 
 HERE = Path(__file__).parent
 

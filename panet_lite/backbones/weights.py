@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 NESTED = r"^features\.(\d+\.\d+)\."  # of the authors' VGG-16
-WRAPPERS = r"^((module|encoder|backbone)\.)+"  # what wraps a backbone's names: DataParallel, the authors' model, ours
+# What wraps all names of a file: parallel and compiled models, the authors' model, ours.
+WRAPPERS = ("module.", "_orig_mod.", "encoder.", "backbone.")
 COUNTER = "num_batches_tracked"  # of BatchNorm; old files of torchvision's have none, and nobody asks for it
 
 
@@ -33,11 +34,10 @@ def imagenet_state() -> dict[str, Tensor]:
 
 
 def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
-    """The tensors of a VGG-16 under the names that `own` lists, torchvision's: no wrapper and no classifier.
+    """The tensors of a VGG-16 under the names that `own` lists, torchvision's, without a classifier.
 
     The authors' code counts by block and layer (features.B.L): these are taken in their order.
     """
-    state = {re.sub(WRAPPERS, "", key): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith(("classifier", "avgpool"))}
     nested = {
         match[1]: tuple(map(int, match[1].split("."))) for key in state if (match := re.match(NESTED, key))
@@ -50,8 +50,15 @@ def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]
     }
 
 
+def unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the names that wrap all of them."""
+    while wrapper := next((w for w in WRAPPERS if state and all(key.startswith(w) for key in state)), ""):
+        state = {key.removeprefix(wrapper): value for key, value in state.items()}
+    return state
+
+
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a torch file that holds tensors only.
+    """The tensors of a safetensors file, or of a torch file that holds tensors only; see `unwrapped`.
 
     Errors: FileNotFoundError where there is no file, ValueError where it is truncated, no
     checkpoint, or a pickle with code in it, which is never run.
@@ -63,11 +70,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return unwrapped(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
         state: dict[str, Tensor] = content.get("state_dict", content)
         if all(isinstance(value, Tensor) for value in state.values()):
-            return state
+            return unwrapped(state)
         reason = "holds other things than tensors"
     except SafetensorError as error:
         reason = f"is truncated or no safetensors file ({error})"

@@ -3,20 +3,10 @@
 `loop` is the algorithm with its log and its checkpoints; `step` is one step of it, also as a CUDA graph.
 """
 
-from .loop import (
-    LAPTOP,
-    PAPER,
-    State,
-    base_classes,
-    load_state,
-    save_checkpoint,
-    save_state,
-    train,
-    training_episodes,
-)
-from .step import CUDAGraph, GraphedStep, Recipe, set_rate, sgd, sgd_step
+from .loop import LAPTOP, PAPER, State, load_state, save_checkpoint, save_state, train, training_episodes
+from .step import Recipe, sgd_step
 
 __all__ = [
-    "LAPTOP", "PAPER", "CUDAGraph", "GraphedStep", "Recipe", "State", "base_classes", "load_state",
-    "save_checkpoint", "save_state", "set_rate", "sgd", "sgd_step", "train", "training_episodes",
+    "LAPTOP", "PAPER", "Recipe", "State", "load_state", "save_checkpoint", "save_state", "sgd_step", "train",
+    "training_episodes",
 ]  # fmt: skip

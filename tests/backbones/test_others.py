@@ -233,6 +233,17 @@ def test_random_weights_come_from_the_global_seed():
     assert all(torch.equal(a[k], b[k]) for k in a) and not torch.equal(a[first], c[first])
 
 
+@pytest.mark.parametrize("wrapped", ["module.{}", "_orig_mod.{}", "module._orig_mod.{}", "backbone.{}"])
+def test_a_file_of_a_parallel_or_compiled_model_is_loaded(tmp_path, wrapped):
+    """timm's names, and those of a checkpoint of ours."""
+    torch.manual_seed(5)
+    ours = backbone("test_resnet:1")
+    for state in (ours.state_dict(), ours.model.model.state_dict()):
+        torch.save({wrapped.format(key): value for key, value in state.items()}, tmp_path / "weights.pth")
+        loaded = backbone("test_resnet:1", tmp_path / "weights.pth").state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in ours.state_dict().items())
+
+
 @pytest.fixture(params=[".safetensors", ".pth"])
 def file_of_timm(request, tmp_path):
     """resnet18 as timm saves it, classifier and all, and its tensors."""

@@ -276,7 +276,8 @@ def numbered(key):
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
-    "wrapped", ["{}", "module.{}", "backbone.{}", "module.encoder.{}", "module.encoder.backbone.{}"]
+    "wrapped",
+    ["{}", "module.{}", "backbone.{}", "_orig_mod.{}", "module.encoder.{}", "module.encoder.backbone.{}"],
 )
 @pytest.mark.parametrize("theirs", [False, True], ids=["torchvision", "authors"])
 def test_files_of_others_load(tmp_path, theirs, wrapped, suffix):

@@ -27,7 +27,9 @@ from panet_lite.datasets import ImageBank, SegmentationDataset
 from panet_lite.datasets import voc as datasets
 from panet_lite.machine import asked_to_stop, reduced_precision
 from panet_lite.matching import segmentation_loss
-from panet_lite.training import (
+from panet_lite.training import loop as training
+from panet_lite.training import step as steps
+from panet_lite.training.loop import (
     LAPTOP,
     PAPER,
     base_classes,
@@ -38,8 +40,6 @@ from panet_lite.training import (
     train,
     training_episodes,
 )
-from panet_lite.training import loop as training
-from panet_lite.training import step as steps
 
 NARROW = 1 / 16
 SHORT = replace(LAPTOP, iterations=4, episodes_per_step=2, learning_rate=1e-2)
