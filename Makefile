@@ -15,6 +15,9 @@ SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL
 # Tests run in as many processes as there are cores, four at most; each computes on one thread. Files are taken in the
 # order of their names: by their numbers of tests, the few slow ones would come last, with one process idle.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+# The tests of the method and of the house.
+METHOD := tests/test_parity.py tests/test_properties.py tests/test_episodes.py tests/backbones/test_vgg.py \
+  tests/training/test_training.py tests/training/test_step.py tests/evaluation/test_evaluation.py tests/project/test_house.py
 
 export PYTHONUTF8 := 1
 export JUPYTER_PLATFORM_DIRS := 1
@@ -55,9 +58,9 @@ test: chapters ## install what is needed, run the chapters, test the package and
 	@echo "==> testing the package, and comparing what every chapter printed with what is committed"
 	@$(PYTEST) --ignore=tests/places tests
 
-check: environment ## while you work: style, types, and the quick tests of the package (a minute)
+check: environment ## while you work: style, types, and the quick tests of the method
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy
-	@$(PYTEST) -q --ignore=tests/places --ignore=tests/widgets -m "not slow" -k "not prints_what_is_committed" tests
+	@$(PYTEST) -q -m "not slow" $(METHOD)
 
 places: book ## the places where the book is read: pages, phone, paper, JupyterLab, Colab, the wheel (minutes)
 	@echo "==> opening the book wherever it is read"
@@ -118,7 +121,7 @@ lab: environment ## open the chapters in JupyterLab, solutions folded (lab; what
 	@$(PY) -m jupyterlab lab/index.ipynb
 
 clean: ## remove what was built, keep the environment
-	rm -rf _build book/_build build dist panet_lite.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build book/_build build dist panet_lite.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find panet_lite tests book data -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environment as well, if make made it
