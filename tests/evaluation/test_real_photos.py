@@ -1,15 +1,14 @@
 """`data/results/real-photos.py`: it trains and measures what is missing, in the order that its options name."""
 
-import importlib.util
 import json
 import sys
 from argparse import Namespace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import study
 import torch
+from running import script
 
 from panet_lite.__main__ import arguments
 from panet_lite.backbones import backbone
@@ -17,15 +16,12 @@ from panet_lite.datasets import Pascal
 from panet_lite.training import save_checkpoint
 
 NETWORK = "tf_efficientnet_lite0:3"
-SCRIPT = Path(__file__).resolve().parents[2] / "data" / "results" / "real-photos.py"
 
 
 @pytest.fixture
 def photos(tiny_voc, tmp_path, monkeypatch):
     """The script on the tiny data set, nothing of it in the repository; `.weights` are PANet-init's."""
-    spec = importlib.util.spec_from_file_location("real_photos", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("results/real-photos.py")
     monkeypatch.setenv("PANET_VOC_ROOT", str(tiny_voc))
     module.RUNS, module.RESULTS = tmp_path / "runs", tmp_path / "real-photos.json"
     module.Pascal = lambda split, size: Pascal("train", size)  # its val is too small for five shots

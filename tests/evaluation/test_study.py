@@ -1,26 +1,21 @@
 """`make study`: it writes what the chapters read, never measures twice, and trains only what is missing."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
+from running import script
 
 from panet_lite.backbones import VGG16
 from panet_lite.evaluation import evaluate
 from panet_lite.model import PANet
 from panet_lite.training import save_checkpoint
 
-SCRIPT = Path(__file__).resolve().parents[2] / "data" / "results" / "study.py"
-
 
 @pytest.fixture
 def study(tiny, tmp_path, monkeypatch):
     """The script on the tiny data set: one fold, three random models, nothing of it in the repository."""
-    spec = importlib.util.spec_from_file_location("study", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("results/study.py")
     module.RUNS, module.RESULTS, module.CHECKPOINTS = (
         tmp_path / n for n in ("runs", "results", "checkpoints")
     )

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
+from running import steps_saved
 from safetensors.torch import load_file, save_file
 
 from panet_lite.__main__ import main
@@ -96,15 +96,6 @@ def test_two_processes_are_one_with_twice_the_episodes(tiny_voc, tmp_path, envir
         )
     for name, value in second.items():  # and both processes hold the same model
         assert torch.equal(value, first[name])
-
-
-def steps_saved(path):
-    """The step of the state file; 0 before there is one."""
-    try:
-        with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()["step"])
-    except (FileNotFoundError, SafetensorError):
-        return 0
 
 
 def worker(launcher, rank):

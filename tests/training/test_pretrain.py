@@ -1,27 +1,22 @@
 """The beginning of the study, PANet-init: it learns, repeats, and never looks at a test class."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import running
 import torch
 
 from panet_lite import PANet
 from panet_lite.backbones import vgg16
 from panet_lite.datasets import SegmentationDataset
 
-SCRIPT = Path(__file__).resolve().parents[2] / "data" / "checkpoints" / "pretrain.py"
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("pretrain", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return running.script("checkpoints/pretrain.py")
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
+from running import steps_saved
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
@@ -660,15 +661,6 @@ def test_a_compiled_backbone_trains_the_same(tmp_path, cli, monkeypatch):
 
 
 # --- a real process, killed --------------------------------------------------------------------------
-
-
-def steps_saved(path):
-    """The step of the state file; 0 before there is one."""
-    try:
-        with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()["step"])
-    except (FileNotFoundError, SafetensorError):
-        return 0
 
 
 @pytest.mark.slow
