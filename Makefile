@@ -15,6 +15,8 @@ SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL
 # Tests run in as many processes as there are cores, four at most; each computes on one thread. Files are taken in the
 # order of their names: by their numbers of tests, the few slow ones would come last, with one process idle.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+# What continuous integration adds, COVERAGE=--cov: the share of the package's branches that tests take, 95 % at least.
+COVERAGE :=
 # The tests of the method and of the house.
 METHOD := tests/test_parity.py tests/test_properties.py tests/test_episodes.py tests/backbones/test_vgg.py \
   tests/training/test_training.py tests/training/test_step.py tests/evaluation/test_evaluation.py tests/project/test_house.py
@@ -56,7 +58,7 @@ chapters: environment
 
 test: chapters ## install what is needed, run the chapters, test the package and what the chapters print
 	@echo "==> testing the package, and comparing what every chapter printed with what is committed"
-	@$(PYTEST) --ignore=tests/places tests
+	@$(PYTEST) $(COVERAGE) --ignore=tests/places tests
 
 check: environment ## while you work: style, types, and the quick tests of the method
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy

@@ -73,7 +73,7 @@ def test_version_is_the_same_everywhere():
 def test_readme_and_continuous_integration_run_the_same_two_commands():
     script = ROOT / ".ci" / "run"
     commands = [line for line in script.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]
-    assert commands == ["make book", "make test", "make places"]
+    assert commands == ["make book", "make test COVERAGE=--cov", "make places"]
     assert script.stat().st_mode & stat.S_IXUSR
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^make book\b.*\nmake test\b", readme, re.M)
