@@ -1,21 +1,24 @@
 """Backbones: networks that turn images into features (paper Sec. 3.2, 4.1; chapter 2).
 
-`vgg` is the paper's network, written out; `others` are timm's, by name; `weights` reads files of weights.
+`vgg` is the paper's network, `lite0` the book's, both written out; `others` are timm's, by name; `weights` reads
+files of weights.
 """
 
 from pathlib import Path
 
+from .lite0 import Lite0, lite0
 from .others import Timm
 from .vgg import BLOCKS, VGG16, Backbone, vgg16
 from .weights import imagenet_state, load_weights, read_weights
 
 __all__ = [
-    "BLOCKS", "VGG16", "Backbone", "Timm", "backbone", "imagenet_state", "load_weights", "read_weights", "vgg16",
+    "BLOCKS", "VGG16", "Backbone", "Lite0", "Timm", "backbone", "imagenet_state", "lite0", "load_weights",
+    "read_weights", "vgg16",
 ]  # fmt: skip
 
 
 def backbone(name: str = "vgg16", weights: str | Path | None = None, width: float = 1.0) -> Backbone:
-    """A backbone by name: "vgg16", or any network of timm, "NAME" or "NAME:STAGE", such as "resnet50:2".
+    """A backbone by name: "vgg16", "lite0" or "lite0:STAGE" (`Lite0`), or any network of timm, as "resnet50:2".
 
     weights: None draws random ones from torch's global generator; "pretrained" and "imagenet" are what the
     network comes with; a path loads a safetensors or torch file, of ours, of torchvision's VGG-16 or of
@@ -31,4 +34,6 @@ def backbone(name: str = "vgg16", weights: str | Path | None = None, width: floa
         raise ValueError(
             f"The stage in {name!r} is no number: write {architecture}:2, or {architecture} for the last."
         )
+    if architecture == "lite0":
+        return lite0("imagenet" if weights == "pretrained" else weights, int(stage or 5))
     return Timm(architecture, "pretrained" if weights == "imagenet" else weights, int(stage or -1))

