@@ -11,6 +11,7 @@ from scipy.io import loadmat
 from torch import Tensor
 from tqdm import tqdm
 
+Picture = str | Path | Image.Image | np.ndarray | Tensor
 ADVICE = "Copy it again, or leave such images out of a data set by --skip-broken (skip_broken=True)."
 
 
@@ -33,13 +34,70 @@ def read_image(path: str | Path, size: int | None = None) -> Tensor:
     Errors: ValueError where the file is truncated or no picture.
     """
     with opened(path, "image") as picture:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits a pixel; PIL would clip them to white
-            picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).astype(np.uint8))
-        picture = picture.convert("RGB")
+        picture = upright_rgb(picture)
         if size is not None:
             picture = picture.resize((size, size), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """A picture as RGB, turned as its EXIF says."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits a pixel; PIL would clip them to white
+        picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def array_of(what: str, picture: np.ndarray | Tensor) -> np.ndarray:
+    """The values on the CPU, as they are. Errors: ValueError where there are none, or some are not finite."""
+    values = picture.detach().cpu().numpy() if isinstance(picture, Tensor) else np.asarray(picture)
+    if not values.size or values.dtype.kind not in "buif" or not np.isfinite(values).all():
+        raise ValueError(
+            f"The {what} of shape {values.shape} and type {values.dtype} is empty, or holds other things than "
+            "finite numbers: give the pixels of a picture."
+        )
+    return values
+
+
+def picture_of(source: Picture, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """A picture as RGB, the right way up, and its own size (H, W'); shrunk until no side is longer than `side`.
+
+    source: a path, a PIL image, an array (H, W', 3) or (H, W') or a tensor (3, H, W') or (H, W'), in uint8 or in
+    floats from 0 to 1. Errors: ValueError where it is none of these or cannot be read.
+    """
+    if isinstance(source, (str, Path)):
+        with opened(source, "image") as file:
+            width, height = file.size
+            if side is not None:
+                file.draft("RGB", (side, side))  # a large JPEG is decoded at a half, a quarter, an eighth
+            turned = file.getexif().get(0x0112, 1) >= 5
+            size, picture = (width, height) if turned else (height, width), upright_rgb(file)
+    elif isinstance(source, Image.Image):
+        picture = upright_rgb(source)
+        size = picture.height, picture.width
+    elif isinstance(source, (np.ndarray, Tensor)):
+        values = array_of("picture", source)
+        if isinstance(source, Tensor) and values.ndim == 3:
+            values = np.moveaxis(values, 0, -1)
+        if values.ndim == 2:
+            values = values[..., None].repeat(3, -1)
+        floats = values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1
+        if values.ndim != 3 or values.shape[-1] != 3 or not (floats or values.dtype == np.uint8):
+            order = "(3, H, W)" if isinstance(source, Tensor) else "(H, W, 3)"
+            raise ValueError(
+                f"A picture of shape {tuple(source.shape)} and type {source.dtype} from {values.min()} to "
+                f"{values.max()} is not understood: give {order}, uint8 or floats from 0 to 1."
+            )
+        picture = Image.fromarray((values * 255).round().astype(np.uint8) if floats else values)
+        size = picture.height, picture.width
+    else:
+        raise ValueError(
+            f"A {type(source).__name__} is no picture: give a path, a PIL image, an array or a tensor."
+        )
+    if side is not None and max(size) > side:
+        shrunk = [max(1, round(n * side / max(size))) for n in (size[1], size[0])]
+        picture = picture.resize((shrunk[0], shrunk[1]), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return picture, size
 
 
 def read_label_map(path: str | Path, size: int | None = None) -> Tensor:
