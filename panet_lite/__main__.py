@@ -1,4 +1,4 @@
-"""Command line: python -m panet_lite train | evaluate | download; for several processes, torchrun -m ..."""
+"""Command line: python -m panet_lite train | evaluate | segment | download; for several processes, torchrun -m ..."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from .annotations import KINDS
-from .commands import DATASETS, RECIPES, run_download, run_evaluation, run_training
+from .commands import DATASETS, RECIPES, run_download, run_evaluation, run_segment, run_training
 from .datasets.downloads import ARCHIVES
 from .episodes import PRESETS
 from .machine import PRECISIONS, device_named, processes
@@ -79,6 +79,44 @@ def add_evaluate(add: Add) -> None:
     add("--out", type=Path, help="JSON file for the numbers")
 
 
+def add_segment(add: Add) -> None:
+    """The options of `segment`."""
+    add("--support", nargs="+", action="append", required=True, metavar=("IMAGE", "MASK"),
+        help="a marked picture and its mask: PNG, or JSON of labelme or COCO; a third word names a mask's one class; "
+        "give it several times")  # fmt: skip
+    add(
+        "--query",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="PICTURE",
+        help="what to segment: files and folders",
+    )
+    add("--out", type=Path, required=True, metavar="FOLDER", help="for NAME.png and NAME-overlay.jpg")
+    add("--names", nargs="+", help="of classes 1, 2, ... in the masks")
+    add(
+        "--size",
+        type=partial(number, least=192),
+        default=320,
+        help="longest side that the network sees (default: 320)",
+    )
+    add(
+        "--tiled",
+        action="store_true",
+        help="look at larger pictures in tiles of that size, instead of shrinking them",
+    )
+    add("--backbone", default="lite0", help="lite0 (default), vgg16, or any network of timm")
+    add("--width", type=partial(number, kind=float, least=1 / 64), help="of VGG-16's layers: 0.25 (default)")
+    add(
+        "--weights",
+        default="pretrained",
+        help="a checkpoint, or pretrained (default): ImageNet's, or the twin's",
+    )
+    add("--fold", type=int, default=0, help="which of the twin's checkpoints")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=partial(number, least=0), default=0)
+
+
 def add_download(add: Add) -> None:
     """The options of `download`."""
     add("what", choices=ARCHIVES, help="PASCAL VOC 2012, SBD's masks for it, or MS COCO 2014")
@@ -93,6 +131,7 @@ def arguments() -> argparse.ArgumentParser:
     for name, says, options in (
         ("train", "Algorithm 1 of the paper", (add_common, add_train)),
         ("evaluate", "mean-IoU and binary-IoU", (add_common, add_evaluate)),
+        ("segment", "your own pictures, after a few that are marked", (add_segment,)),
         ("download", "get a data set", (add_download,)),
     ):
         command = commands.add_parser(name, help=says)
@@ -107,6 +146,8 @@ def run(args: argparse.Namespace) -> None:
         return run_download(args)
     device = device_named(args.device)
     args.width = args.width or (0.25 if args.backbone == "vgg16" else 1.0)
+    if args.command == "segment":
+        return run_segment(args)
     with processes(device):
         {"train": run_training, "evaluate": run_evaluation}[args.command](args, device)
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from .datasets import VOID
@@ -35,6 +36,16 @@ def show_image(ax: Axes, image: Tensor, title: str = "") -> None:
     ax.set_title(title, fontsize=10)
     ax.set_xticks([])
     ax.set_yticks([])
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, strength: float = 0.45) -> np.ndarray:
+    """A picture (H, W, 3), uint8, with its label map (H, W) tinted and outlined, as pixels of the same size."""
+    shown = image.astype(np.float32)
+    for way in (int(v) for v in np.unique(labels) if v not in (0, VOID)):
+        mask, colour = labels == way, 255 * np.array(to_rgb(way_colour(way)))
+        shown[mask] = (1 - strength) * shown[mask] + strength * colour
+        shown[find_boundaries(mask, mode="thick")] = colour
+    return shown.round().astype(np.uint8)
 
 
 def show_labels(ax: Axes, image: Tensor, labels: Tensor, title: str = "", strength: float = 0.45) -> None:

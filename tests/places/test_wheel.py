@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
@@ -131,7 +132,7 @@ print(panet_lite.__file__, DATA, version("panet-lite"), len(widget._esm) > 10_00
 
 def test_readme_example(installed):
     """And then: what was imported is the wheel, its data lie inside it, a widget finds its script."""
-    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    example, _ = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
     (installed.empty / "example.py").write_text(example + MORE)
     said, *more = installed.call("python example.py").stdout.splitlines()
     assert re.fullmatch(r"torch.Size\(\[1, 2, 128\]\) 0.\d\d of the pixels are right", said)
@@ -141,19 +142,23 @@ def test_readme_example(installed):
 def test_readme_commands(installed):
     """As they stand there, but short; what they write lies in the folder they were called from."""
     lines = re.findall(r"^python -m panet_lite [^#\n]*", README, re.M)
-    train, evaluate = (line.strip() for line in lines if "--root" not in line)
+    train, evaluate, segment = (line.strip() for line in lines if "--root" not in line)
     there = sorted(path for path in installed.package.rglob("*") if "__pycache__" not in path.parts)
     said = installed.call(f"{train} --iterations 2 --episodes-per-step 1").stdout
     assert "The weights after step 2 are in runs/fold0/checkpoint.safetensors." in said
     said = installed.call(f"{evaluate} --runs 1 --episodes 5").stdout
     assert re.search(r"^1-shot: mean-IoU .*^5-shot: mean-IoU ", said, re.M | re.S)
+    (installed.empty / "photos").mkdir()
+    for name in ("mug.jpg", "mug.png", "photos/a.jpg"):
+        Image.linear_gradient("L").point(lambda value: 255 * (value > 128)).save(installed.empty / name)
+    assert re.search(r"^\[1/1\] found/a.png: mug \d", installed.call(segment).stdout)
     now = sorted(path for path in installed.package.rglob("*") if "__pycache__" not in path.parts)
     assert now == there, "something was written beside the package"
 
 
 @pytest.mark.parametrize("command", ["python -m panet_lite", "panet-lite"])
 def test_help(installed, command):
-    assert re.search(r"\{train,evaluate,download\}", installed.call(f"{command} --help").stdout)
+    assert re.search(r"\{train,evaluate,segment,download\}", installed.call(f"{command} --help").stdout)
 
 
 def test_a_home_that_cannot_be_written_to(installed, tmp_path):

@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from PIL import Image
 from pybtex.database import parse_file
 
 from panet_lite.__main__ import arguments
@@ -111,17 +112,23 @@ def test_workflows_are_those_that_the_book_needs():
     assert {path.stem for path in WORKFLOWS} == {"test", "book", "weekly", "release"}
 
 
-def test_readme_example_runs():
+def test_readme_examples_run(tmp_path, monkeypatch, capsys):
+    """As they stand there; the second on pictures that lie where it is called."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
-    assert len(example.splitlines()) <= 12
-    exec(compile(example, "README.md", "exec"), {})
+    package, own = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
+    assert len(package.splitlines()) <= 12
+    exec(compile(package, "README.md", "exec"), {})
+    for name in ("mug", "one", "another"):
+        Image.effect_noise((640, 600), 80).save(tmp_path / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(own, "README.md", "exec"), {})
+    assert capsys.readouterr().out.count("torch.Size([600, 640]) {'mug': 0.") == 2
 
 
 def test_readme_commands_are_ones():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^python -m panet_lite (.*?)(?: *#.*)?$", readme, re.M)
-    assert {line.split()[0] for line in commands} == {"download", "train", "evaluate"}
+    assert {line.split()[0] for line in commands} == {"download", "train", "evaluate", "segment"}
     for line in commands:
         assert arguments().parse_args(line.split()).command == line.split()[0]
 
