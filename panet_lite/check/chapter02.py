@@ -86,10 +86,7 @@ LOOKS_AT_MISTAKES = (
         changed(lambda x: (x[0], 1, *x[2:])),
         "stride is missing: output i begins at input i * stride - padding",
     ),
-    (
-        field_size,
-        "that is the size of the receptive field; wanted are its two ends, (first, last)",
-    ),
+    (field_size, "that is the size of the receptive field; wanted are its two ends, (first, last)"),
 )
 
 

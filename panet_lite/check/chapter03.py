@@ -187,10 +187,7 @@ BACKGROUND_MISTAKES = (
         lambda f, y: mean_under(f, (y == 0).float()).mean(1),
         "that is one background for each way: take the mean over the ways too, there is one background",
     ),
-    (
-        lambda f, y: f.mean((0, 1, 3, 4)),
-        "this is the mean over all pixels: the label maps play no part yet",
-    ),
+    (lambda f, y: f.mean((0, 1, 3, 4)), "this is the mean over all pixels: the label maps play no part yet"),
 )
 
 
@@ -242,10 +239,7 @@ NEAREST_MISTAKES = (
         lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
         "this is bilinear resizing: the adjoint of copying is adding up",
     ),
-    (
-        lambda m, s: nearest_reference(m, s).T,
-        "rows and columns have changed places",
-    ),
+    (lambda m, s: nearest_reference(m, s).T, "rows and columns have changed places"),
 )
 
 
@@ -346,20 +340,14 @@ REPAIR_MISTAKES = (
         "this is still the mean over the pixels of all shots at once: close each image's fraction before you "
         "average over the shots",
     ),
-    (
-        lambda f, y: class_means(f, y).sum(1),
-        "you add the means of the shots but do not divide by K",
-    ),
+    (lambda f, y: class_means(f, y).sum(1), "you add the means of the shots but do not divide by K"),
     (
         lambda f, y: class_means(f, y).sum(1) / own_way(y).flatten(2).any(2).sum(1, keepdim=True),
         "you divide by the shots that show the object; Eq. 1 and the authors divide by K, and an empty mask "
         "adds a zero",
     ),
     (lambda f, y: class_means(f, y)[:, 0], "you use the first shot only"),
-    (
-        over_all_ways,
-        "you pool a class in the images of all ways: Eq. 1 pools it in its own K images only",
-    ),
+    (over_all_ways, "you pool a class in the images of all ways: Eq. 1 pools it in its own K images only"),
     (
         lambda f, y: mean_under(f, torch.ones_like(y).float()).mean(1),
         "this is the mean over the whole images: the label maps play no part yet",

@@ -260,10 +260,7 @@ REPAIR_MISTAKES = (
         lambda *x: variant(*x, shrink=True),
         "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots",
     ),
-    (
-        all_at_once,
-        "a class that was never predicted must add nothing: yours is judged by its zero prototype",
-    ),
+    (all_at_once, "a class that was never predicted must add nothing: yours is judged by its zero prototype"),
     (
         lambda *x: variant(*x, other=0),
         "the episode's other classes became background: the two-class question leaves them out",

@@ -374,10 +374,7 @@ LOOP_MISTAKES = (
         lambda *x: loop(*x, fall=False),
         "one fault is left: the learning rate never falls, ask recipe.rate(step)",
     ),
-    (
-        lambda *x: loop(*x, late=1),
-        "the first episodes are never used: steps count from 1, episodes from 0",
-    ),
+    (lambda *x: loop(*x, late=1), "the first episodes are never used: steps count from 1, episodes from 0"),
     (
         lambda model, sampler, recipe: loop(model, sampler, replace(recipe, lambda_par=0)),
         "L_PAR got lost: model.loss wants recipe.lambda_par",

@@ -77,10 +77,7 @@ DISTANCE_MISTAKES = (
         lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
         "`normalised` changes nothing: where it is true, make both prototypes one long first",
     ),
-    (
-        lambda *parts: reference(*parts).square(),
-        "this is the squared distance: the root is missing",
-    ),
+    (lambda *parts: reference(*parts).square(), "this is the squared distance: the root is missing"),
     (
         lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
         "you average over the channels: the Euclidean norm sums the squares",
@@ -93,10 +90,7 @@ DISTANCE_MISTAKES = (
         pooled_jointly,
         "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images",
     ),
-    (
-        unit_pixels,
-        "you made the pixels one long before you pooled: it is the prototypes that are normalised",
-    ),
+    (unit_pixels, "you made the pixels one long before you pooled: it is the prototypes that are normalised"),
     (
         void_is_background,
         "void pixels (255) went into the background: they say nothing, and stay out of both masks",
@@ -253,10 +247,7 @@ def by_variance(features: Tensor, prototypes: Tensor, share: float) -> int:
 
 
 ENOUGH_MISTAKES = (
-    (
-        lambda *parts: enough_components(*parts) - 1,
-        "one too few: yours is the last k that is not enough",
-    ),
+    (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
     (
         lambda *parts: enough_components(*parts) + 1,
         "one too many: count the components, and try k = 0 (every pixel at the mean) too",
