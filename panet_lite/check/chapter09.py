@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from . import harness
+from .harness import directions
 
 # ---- exercise 1: one dab more --------------------------------------------------------------------
 
@@ -70,11 +71,6 @@ def again(answer: object) -> bool | None:
 # ---- exercise 3: few channels --------------------------------------------------------------------
 
 
-def axes(vectors: Tensor, k: int) -> Tensor:
-    """The k principal directions (C, k) of vectors (N, C), without centring."""
-    return torch.linalg.svd(vectors, full_matrices=False).Vh[:k].T
-
-
 def cosines(vectors: Tensor) -> Tensor:
     """The cosine of each vector with each: (N, C) -> (N, N)."""
     unit = F.normalize(vectors, dim=1)
@@ -83,7 +79,7 @@ def cosines(vectors: Tensor) -> Tensor:
 
 def few_channel_cosines(vectors: Tensor, k: int) -> Tensor:
     """Cosines (N, N) of vectors (N, C), reduced to their k principal directions without centring."""
-    return cosines(vectors @ axes(vectors, k))
+    return cosines(vectors @ directions(vectors)[:k].T)
 
 
 CHANNEL_MISTAKES = (
@@ -93,7 +89,7 @@ CHANNEL_MISTAKES = (
         "origin, so the angles are others now: leave the mean alone",
     ),
     (
-        lambda x, k: cosines(x @ axes(x - x.mean(0), k)),
+        lambda x, k: cosines(x @ directions(x - x.mean(0))[:k].T),
         "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
         "the mean itself. Take them from the vectors as they are",
     ),
@@ -102,7 +98,7 @@ CHANNEL_MISTAKES = (
         "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd",
     ),
     (
-        lambda x, k: (x @ axes(x, k)) @ (x @ axes(x, k)).T,
+        lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k] @ x.T,
         "these are inner products: divide by both lengths, after the reduction",
     ),
 )

@@ -183,3 +183,9 @@ def mean_under(
     """Means of (..., C, h, w) under masks (..., h, w): (..., C); images along `over` are pooled jointly."""
     weights, over = mask.float().unsqueeze(-3), (*over, -2, -1)
     return (features * weights).sum(over) / (weights.sum(over) + epsilon)
+
+
+def directions(vectors: Tensor) -> Tensor:
+    """The principal directions of vectors (N, C), without centring, one a row: (C, C) if N >= C."""
+    found: Tensor = torch.linalg.svd(vectors, full_matrices=False).Vh
+    return found
