@@ -55,25 +55,17 @@ def changed(change: Callable[[Layer], Layer]) -> harness.Answer:
 
 
 LOOKS_AT_MISTAKES = (
-    (
-        lambda index, layers: looks_at_reference(index, layers[::-1]),
-        "you walk from the image to the feature; the index belongs to the last layer, so start there",
-    ),
+    (lambda index, layers: looks_at_reference(index, layers[::-1]),
+     "you walk from the image to the feature; the index belongs to the last layer, so start there"),
     (changed(lambda x: (x[0], x[1], 0, x[3])), "padding shifts the window: position 0 begins at -padding"),
     (changed(lambda x: (*x[:3], 1)), "dilation is missing: the last tap sits dilation * (kernel - 1) later"),
-    (
-        changed(lambda x: (x[0] + 1, *x[1:])),
-        "one tap too many: from the first to the last of `kernel` taps there are kernel - 1 steps",
-    ),
-    (
-        changed(lambda x: (x[0], 1, *x[2:])),
-        "stride is missing: output i begins at input i * stride - padding",
-    ),
-    (
-        lambda *x: 1 + looks_at_reference(*x)[1] - looks_at_reference(*x)[0],
-        "that is the size of the receptive field; wanted are its two ends, (first, last)",
-    ),
-)
+    (changed(lambda x: (x[0] + 1, *x[1:])),
+     "one tap too many: from the first to the last of `kernel` taps there are kernel - 1 steps"),
+    (changed(lambda x: (x[0], 1, *x[2:])),
+     "stride is missing: output i begins at input i * stride - padding"),
+    (lambda *x: 1 + looks_at_reference(*x)[1] - looks_at_reference(*x)[0],
+     "that is the size of the receptive field; wanted are its two ends, (first, last)"),
+)  # fmt: skip
 
 
 def looks_at(answer: harness.Answer) -> bool | None:
@@ -140,38 +132,24 @@ def fold_inputs() -> tuple[Any, ...]:
 
 
 FOLD_MISTAKES = (
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, v, 0.0),
-        "eps is missing: BatchNorm divides by the root of (var + eps)",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, (v + e) ** 2 - e, e),
-        "you divide by the variance: BatchNorm divides by its square root",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, 0 * b, g, bt, m, v, e),
-        "the convolution's own bias got lost: BatchNorm sees w * x + b, so b is shifted and scaled too",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, 0 * m, v, e),
-        "the running mean is missing: it is taken off before the scaling",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
-        "the bias must be scaled as well: (bias - mean) * scale + beta",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: (
-            w * (g / (v + e).sqrt()).view(1, -1, 1, 1),
-            fold_reference(w, b, g, bt, m, v, e)[1],
-        ),
-        "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
-        "beta is missing: BatchNorm adds it at the very end",
-    ),
-)
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, v, 0.0),
+     "eps is missing: BatchNorm divides by the root of (var + eps)"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, (v + e) ** 2 - e, e),
+     "you divide by the variance: BatchNorm divides by its square root"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, 0 * b, g, bt, m, v, e),
+     "the convolution's own bias got lost: BatchNorm sees w * x + b, so b is shifted and scaled too"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, 0 * m, v, e),
+     "the running mean is missing: it is taken off before the scaling"),
+    (lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
+     "the bias must be scaled as well: (bias - mean) * scale + beta"),
+    (lambda w, b, g, bt, m, v, e: (
+         w * (g / (v + e).sqrt()).view(1, -1, 1, 1),
+         fold_reference(w, b, g, bt, m, v, e)[1],
+     ),
+     "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
+     "beta is missing: BatchNorm adds it at the very end"),
+)  # fmt: skip
 
 
 def fold(answer: harness.Answer) -> bool | None:

@@ -60,35 +60,23 @@ POOL_MISTAKES = (
         (wrong, "this is the mean over the whole image: the mask plays no part yet")
         for wrong in (lambda f, m: f.mean((-2, -1)), lambda f, m: up(f, m.shape).mean((-2, -1)))
     ),
-    (
-        lambda f, m: (up(f, m.shape) * m).mean((-2, -1)),
-        "you divide by all H * W pixels: divide by the area of the mask, mask.sum()",
-    ),
-    (
-        lambda f, m: (up(f, m.shape) * m).sum((-2, -1)),
-        "this is the sum under the mask, not the mean: divide by the area of the mask",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape), 1 - m),
-        "this is the mean outside the mask: the background's, not the class's",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape), m).mean(),
-        "you average the channels too: sum over the two spatial dimensions only",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape, "bilinear", True), m),
-        "you upsample with align_corners=True: the authors, and this book, use align_corners=False",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape, "nearest", None), m),
-        "you upsample the features by nearest neighbour: use mode='bilinear', align_corners=False",
-    ),
+    (lambda f, m: (up(f, m.shape) * m).mean((-2, -1)),
+     "you divide by all H * W pixels: divide by the area of the mask, mask.sum()"),
+    (lambda f, m: (up(f, m.shape) * m).sum((-2, -1)),
+     "this is the sum under the mask, not the mean: divide by the area of the mask"),
+    (lambda f, m: mean_under(up(f, m.shape), 1 - m),
+     "this is the mean outside the mask: the background's, not the class's"),
+    (lambda f, m: mean_under(up(f, m.shape), m).mean(),
+     "you average the channels too: sum over the two spatial dimensions only"),
+    (lambda f, m: mean_under(up(f, m.shape, "bilinear", True), m),
+     "you upsample with align_corners=True: the authors, and this book, use align_corners=False"),
+    (lambda f, m: mean_under(up(f, m.shape, "nearest", None), m),
+     "you upsample the features by nearest neighbour: use mode='bilinear', align_corners=False"),
     *(
         (lambda f, m, mode=mode: mean_under(f, down(m, f.shape[-2:], mode)), RESIZED.format(mode))
         for mode in ("nearest", "bilinear", "area")
     ),
-)
+)  # fmt: skip
 
 
 def empty_mask_fault(answer: Answer) -> str:
@@ -144,45 +132,27 @@ def background_of(masks: Tensor, features: Tensor) -> Tensor:
 
 
 BACKGROUND_MISTAKES = (
-    (
-        lambda f, y: background_of((y == 0) | (y == VOID), f),
-        "you count void pixels (255) as background: Eq. 2 under the standard preset takes labels == 0 only",
-    ),
-    (
-        lambda f, y: background_of(~own_way(y), f),
-        "you exclude each image's own class only: the other classes of the episode, and void, stay out too",
-    ),
-    (
-        lambda f, y: background_of(~own_way(y) & (y != VOID), f),
-        "you exclude each image's own class only: pixels of the episode's other classes stay out as well",
-    ),
-    (
-        lambda f, y: background_of(y != 0, f),
-        "this is the mean of everything that is not background: turn the mask round",
-    ),
-    (
-        lambda f, y: mean_under(f, y == 0, (0, 1)),
-        "you average all background pixels at once: Eq. 2 first takes the mean within each image, then the "
-        "mean of these means",
-    ),
-    (
-        lambda f, y: mean_under(f, y == 0).sum((0, 1)),
-        "you add the means of the images but do not divide by ways * shots",
-    ),
-    (
-        lambda f, y: mean_under(f, y == 0).sum((0, 1)) / f.shape[1],
-        "you divide by the shots only: Eq. 2 divides by ways * shots, since every support image takes part",
-    ),
-    (
-        lambda f, y: mean_under(f, y == 0)[0].mean(0),
-        "you use the images of the first way only: the background is pooled in all ways * shots images",
-    ),
-    (
-        lambda f, y: mean_under(f, y == 0).mean(1),
-        "that is one background for each way: take the mean over the ways too, there is one background",
-    ),
+    (lambda f, y: background_of((y == 0) | (y == VOID), f),
+     "you count void pixels (255) as background: Eq. 2 under the standard preset takes labels == 0 only"),
+    (lambda f, y: background_of(~own_way(y), f),
+     "you exclude each image's own class only: the other classes of the episode, and void, stay out too"),
+    (lambda f, y: background_of(~own_way(y) & (y != VOID), f),
+     "you exclude each image's own class only: pixels of the episode's other classes stay out as well"),
+    (lambda f, y: background_of(y != 0, f),
+     "this is the mean of everything that is not background: turn the mask round"),
+    (lambda f, y: mean_under(f, y == 0, (0, 1)),
+     "you average all background pixels at once: Eq. 2 first takes the mean within each image, then the "
+     "mean of these means"),
+    (lambda f, y: mean_under(f, y == 0).sum((0, 1)),
+     "you add the means of the images but do not divide by ways * shots"),
+    (lambda f, y: mean_under(f, y == 0).sum((0, 1)) / f.shape[1],
+     "you divide by the shots only: Eq. 2 divides by ways * shots, since every support image takes part"),
+    (lambda f, y: mean_under(f, y == 0)[0].mean(0),
+     "you use the images of the first way only: the background is pooled in all ways * shots images"),
+    (lambda f, y: mean_under(f, y == 0).mean(1),
+     "that is one background for each way: take the mean over the ways too, there is one background"),
     (lambda f, y: f.mean((0, 1, 3, 4)), "this is the mean over all pixels: the label maps play no part yet"),
-)
+)  # fmt: skip
 
 
 def background(answer: Answer) -> bool | None:
@@ -211,31 +181,21 @@ def nearest_reference(mask: Tensor, factor: int) -> Tensor:
 
 
 NEAREST_MISTAKES = (
-    (
-        lambda m, s: avg_pool2d(m[None], s)[0],
-        "this is the mean of each block, which is area resizing; the adjoint is the sum: check "
-        "(up * m).sum() == (f * yours).sum() on any f and m",
-    ),
-    (
-        lambda m, s: nearest_reference(m, s) / s,
-        "you divide by the factor once: the adjoint divides by nothing",
-    ),
-    (
-        lambda m, s: m[::s, ::s],
-        "you keep one pixel of each block, which is nearest resizing; but every pixel of a block was copied "
-        "from the same small pixel, so all of them give back",
-    ),
+    (lambda m, s: avg_pool2d(m[None], s)[0],
+     "this is the mean of each block, which is area resizing; the adjoint is the sum: check "
+     "(up * m).sum() == (f * yours).sum() on any f and m"),
+    (lambda m, s: nearest_reference(m, s) / s,
+     "you divide by the factor once: the adjoint divides by nothing"),
+    (lambda m, s: m[::s, ::s],
+     "you keep one pixel of each block, which is nearest resizing; but every pixel of a block was copied "
+     "from the same small pixel, so all of them give back"),
     (lambda m, s: max_pool2d(m[None], s)[0], "you take the largest of each block: the adjoint adds them up"),
-    (
-        lambda m, s: interpolate(m[None, None], scale_factor=s, mode="nearest")[0, 0],
-        "you upsample once more: the adjoint goes the other way, from (H, W) to (H / s, W / s)",
-    ),
-    (
-        lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
-        "this is bilinear resizing: the adjoint of copying is adding up",
-    ),
+    (lambda m, s: interpolate(m[None, None], scale_factor=s, mode="nearest")[0, 0],
+     "you upsample once more: the adjoint goes the other way, from (H, W) to (H / s, W / s)"),
+    (lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
+     "this is bilinear resizing: the adjoint of copying is adding up"),
     (lambda m, s: nearest_reference(m, s).T, "rows and columns have changed places"),
-)
+)  # fmt: skip
 
 
 def nearest_adjoint(answer: Answer) -> bool | None:
@@ -330,24 +290,18 @@ def over_all_ways(features: Tensor, labels: Tensor) -> Tensor:
 
 
 REPAIR_MISTAKES = (
-    (
-        lambda f, y: mean_under(f, own_way(y), (1,)),
-        "this is still the mean over the pixels of all shots at once: close each image's fraction before you "
-        "average over the shots",
-    ),
+    (lambda f, y: mean_under(f, own_way(y), (1,)),
+     "this is still the mean over the pixels of all shots at once: close each image's fraction before you "
+     "average over the shots"),
     (lambda f, y: class_means(f, y).sum(1), "you add the means of the shots but do not divide by K"),
-    (
-        lambda f, y: class_means(f, y).sum(1) / own_way(y).flatten(2).any(2).sum(1, keepdim=True),
-        "you divide by the shots that show the object; Eq. 1 and the authors divide by K, and an empty mask "
-        "adds a zero",
-    ),
+    (lambda f, y: class_means(f, y).sum(1) / own_way(y).flatten(2).any(2).sum(1, keepdim=True),
+     "you divide by the shots that show the object; Eq. 1 and the authors divide by K, and an empty mask "
+     "adds a zero"),
     (lambda f, y: class_means(f, y)[:, 0], "you use the first shot only"),
     (over_all_ways, "you pool a class in the images of all ways: Eq. 1 pools it in its own K images only"),
-    (
-        lambda f, y: mean_under(f, torch.ones_like(y)).mean(1),
-        "this is the mean over the whole images: the label maps play no part yet",
-    ),
-)
+    (lambda f, y: mean_under(f, torch.ones_like(y)).mean(1),
+     "this is the mean over the whole images: the label maps play no part yet"),
+)  # fmt: skip
 
 
 def repair(answer: Answer) -> bool | None:

@@ -42,35 +42,21 @@ def matching_inputs() -> tuple[Any, ...]:
 
 
 MATCH_MISTAKES = (
-    (
-        lambda f, p, a: cosine(f, p),
-        "these are the cosines: Eq. 3 multiplies them by alpha before the softmax",
-    ),
-    (
-        lambda f, p, a: -a * cosine(f, p),
-        "the sign is turned round: the nearest prototype has the largest cosine and needs the largest logit",
-    ),
-    (
-        lambda f, p, a: a * (1 - cosine(f, p)),
-        "this is alpha times the distance, so the farthest prototype would win: Eq. 3 has -alpha * d",
-    ),
-    (
-        lambda f, p, a: -a * (1 - cosine(f, p)),
-        "this is -alpha * (1 - cos), Eq. 3 to the letter, and its softmax is right; `match` leaves out the "
-        "constant -alpha, so do the same here",
-    ),
-    (
-        lambda f, p, a: a * dot(f, p),
-        "these are plain dot products: a cosine divides by the lengths of both vectors",
-    ),
-    (
-        lambda f, p, a: a * dot(f, unit(p, 1)),
-        "the prototypes are normalised, the features are not: divide each pixel's vector by its length too",
-    ),
-    (
-        lambda f, p, a: a * dot(unit(f, 0), p),
-        "the features are normalised, the prototypes are not: long prototypes win pixels they should not",
-    ),
+    (lambda f, p, a: cosine(f, p),
+     "these are the cosines: Eq. 3 multiplies them by alpha before the softmax"),
+    (lambda f, p, a: -a * cosine(f, p),
+     "the sign is turned round: the nearest prototype has the largest cosine and needs the largest logit"),
+    (lambda f, p, a: a * (1 - cosine(f, p)),
+     "this is alpha times the distance, so the farthest prototype would win: Eq. 3 has -alpha * d"),
+    (lambda f, p, a: -a * (1 - cosine(f, p)),
+     "this is -alpha * (1 - cos), Eq. 3 to the letter, and its softmax is right; `match` leaves out the "
+     "constant -alpha, so do the same here"),
+    (lambda f, p, a: a * dot(f, p),
+     "these are plain dot products: a cosine divides by the lengths of both vectors"),
+    (lambda f, p, a: a * dot(f, unit(p, 1)),
+     "the prototypes are normalised, the features are not: divide each pixel's vector by its length too"),
+    (lambda f, p, a: a * dot(unit(f, 0), p),
+     "the features are normalised, the prototypes are not: long prototypes win pixels they should not"),
     *(
         (
             lambda f, p, a, wrong=wrong: a * dot(wrong(f), unit(p, 1)),
@@ -82,23 +68,15 @@ MATCH_MISTAKES = (
             ("along a column of the map", lambda f: unit(f, 1)),
         )
     ),
-    (
-        lambda f, p, a: a * dot(unit(f, 0), unit(p, 0)),
-        "the prototypes are normalised across the classes: the vector of a prototype runs along dim 1, the channels",
-    ),
-    (
-        lambda f, p, a: (a * cosine(f, p)).softmax(0),
-        "this is the probability map; the exercise wants the logits, before the softmax",
-    ),
-    (
-        lambda f, p, a: cosine(f, p).argmax(0),
-        "this is Eq. 4 already, the label map; the exercise wants the logits that the arg max looks at",
-    ),
-    (
-        lambda f, p, a: -a * torch.cdist(f.flatten(1).T, p).square().T.view(len(p), *f.shape[1:]),
-        "this is the squared Euclidean distance: the exercise wants the cosine",
-    ),
-)
+    (lambda f, p, a: a * dot(unit(f, 0), unit(p, 0)),
+     "the prototypes are normalised across the classes: the vector of a prototype runs along dim 1, the channels"),
+    (lambda f, p, a: (a * cosine(f, p)).softmax(0),
+     "this is the probability map; the exercise wants the logits, before the softmax"),
+    (lambda f, p, a: cosine(f, p).argmax(0),
+     "this is Eq. 4 already, the label map; the exercise wants the logits that the arg max looks at"),
+    (lambda f, p, a: -a * torch.cdist(f.flatten(1).T, p).square().T.view(len(p), *f.shape[1:]),
+     "this is the squared Euclidean distance: the exercise wants the cosine"),
+)  # fmt: skip
 
 
 def match(answer: Answer) -> bool | None:
@@ -189,44 +167,26 @@ def loss_inputs() -> tuple[Any, ...]:
 
 
 VOID_MISTAKES = (
-    (
-        lambda s, y: pixel_losses(s, torch.where(y == VOID, 0, y)).mean(),
-        "this is still the broken loss: void pixels are taught to be background, and all pixels are averaged",
-    ),
-    (
-        lambda s, y: by_episode(pixel_losses(s, torch.where(y == VOID, 0, y)), y),
-        "the divisor counts valid pixels only, but void pixels still cost as if they were background",
-    ),
-    (
-        lambda s, y: pixel_losses(s, y).mean(),
-        "void pixels cost nothing now, but they still stand in the divisor: the loss shrinks with their number",
-    ),
-    (
-        lambda s, y: pixel_losses(s, y).sum() / (y != VOID).sum(),
-        "one mean over the pixels of the whole batch: an episode with little void weighs more. Average each "
-        "episode first, then the episodes",
-    ),
-    (
-        lambda s, y: pixel_losses(s, y).sum((1, 2)).mean(),
-        "the valid pixels are summed: divide by their number in each episode",
-    ),
-    (
-        early_softmax,
-        "the probabilities are interpolated: interpolate the logits, then take the softmax (inside cross_entropy)",
-    ),
-    (
-        lambda s, y: by_episode(pixel_losses(s, y, "nearest", None), y),
-        "the logits are enlarged by nearest neighbour: use mode='bilinear', align_corners=False",
-    ),
-    (
-        lambda s, y: by_episode(pixel_losses(s, y, "bilinear", True), y),
-        "align_corners=True stretches the map to its corners: the authors and this book use False",
-    ),
-    (
-        lambda s, y: by_episode(pixel_losses(s.softmax(1), y), y),
-        "the softmax is taken twice: cross_entropy wants logits",
-    ),
-)
+    (lambda s, y: pixel_losses(s, torch.where(y == VOID, 0, y)).mean(),
+     "this is still the broken loss: void pixels are taught to be background, and all pixels are averaged"),
+    (lambda s, y: by_episode(pixel_losses(s, torch.where(y == VOID, 0, y)), y),
+     "the divisor counts valid pixels only, but void pixels still cost as if they were background"),
+    (lambda s, y: pixel_losses(s, y).mean(),
+     "void pixels cost nothing now, but they still stand in the divisor: the loss shrinks with their number"),
+    (lambda s, y: pixel_losses(s, y).sum() / (y != VOID).sum(),
+     "one mean over the pixels of the whole batch: an episode with little void weighs more. Average each "
+     "episode first, then the episodes"),
+    (lambda s, y: pixel_losses(s, y).sum((1, 2)).mean(),
+     "the valid pixels are summed: divide by their number in each episode"),
+    (early_softmax,
+     "the probabilities are interpolated: interpolate the logits, then take the softmax (inside cross_entropy)"),
+    (lambda s, y: by_episode(pixel_losses(s, y, "nearest", None), y),
+     "the logits are enlarged by nearest neighbour: use mode='bilinear', align_corners=False"),
+    (lambda s, y: by_episode(pixel_losses(s, y, "bilinear", True), y),
+     "align_corners=True stretches the map to its corners: the authors and this book use False"),
+    (lambda s, y: by_episode(pixel_losses(s.softmax(1), y), y),
+     "the softmax is taken twice: cross_entropy wants logits"),
+)  # fmt: skip
 
 
 def void_loss(answer: Answer) -> bool | None:
@@ -270,36 +230,22 @@ def parts_inputs() -> tuple[Any, ...]:
 
 
 PARTS_MISTAKES = (
-    (
-        lambda s, o: class_probabilities(s, o) / count(o),
-        "the parts' probabilities are averaged, so the classes no longer add up to 1: sum them",
-    ),
-    (
-        lambda s, o: nearest_part(s.softmax(0), o),
-        "only the best part of each class is kept, so the classes do not add up to 1: sum all its parts",
-    ),
-    (
-        lambda s, o: nearest_part(s, o).softmax(0),
-        "this gives each class its nearest part, a fair rule, but not the sum asked for: softmax over all "
-        "prototypes first, then add",
-    ),
-    (
-        lambda s, o: (summed(s, o) / count(o)).softmax(0),
-        "the logits are averaged before the softmax: that asks for a pixel to be near all parts at once",
-    ),
-    (
-        lambda s, o: summed(s, o).softmax(0),
-        "the logits are added before the softmax: take the softmax over all prototypes first",
-    ),
-    (
-        lambda s, o: s.softmax(0),
-        "these are the probabilities of the single prototypes: add those that belong to one class",
-    ),
-    (
-        lambda s, o: summed(s.exp(), o),
-        "the exponentials are added but not divided by their total over all prototypes",
-    ),
-)
+    (lambda s, o: class_probabilities(s, o) / count(o),
+     "the parts' probabilities are averaged, so the classes no longer add up to 1: sum them"),
+    (lambda s, o: nearest_part(s.softmax(0), o),
+     "only the best part of each class is kept, so the classes do not add up to 1: sum all its parts"),
+    (lambda s, o: nearest_part(s, o).softmax(0),
+     "this gives each class its nearest part, a fair rule, but not the sum asked for: softmax over all "
+     "prototypes first, then add"),
+    (lambda s, o: (summed(s, o) / count(o)).softmax(0),
+     "the logits are averaged before the softmax: that asks for a pixel to be near all parts at once"),
+    (lambda s, o: summed(s, o).softmax(0),
+     "the logits are added before the softmax: take the softmax over all prototypes first"),
+    (lambda s, o: s.softmax(0),
+     "these are the probabilities of the single prototypes: add those that belong to one class"),
+    (lambda s, o: summed(s.exp(), o),
+     "the exponentials are added but not divided by their total over all prototypes"),
+)  # fmt: skip
 
 
 def parts(answer: Answer) -> bool | None:

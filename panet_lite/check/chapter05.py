@@ -46,36 +46,24 @@ def found(logits: Tensor) -> Tensor:
 
 
 PROTOTYPE_MISTAKES = (
-    (
-        lambda features, logits, labels: pooled(features, logits.softmax(2)),
-        "these are soft masks: the probabilities weigh the pixels, and a gradient would leak through them. "
-        "PAR takes the hard arg max",
-    ),
-    (
-        lambda features, logits, labels: harness.mean_under(features[:, :, None], found(logits)).mean(1),
-        "you average each query first and then the averages: here the pixels of all queries are pooled "
-        "jointly, so a query with more of the class weighs more",
-    ),
-    (
-        lambda features, logits, labels: pooled(features, hard(labels, logits.shape[2])),
-        "you pooled under the truth (labels). PAR pools under what the model predicted, the arg max of the "
-        "logits",
-    ),
-    (
-        lambda features, logits, labels: pooled(features, found(logits), 0.0),
-        "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area",
-    ),
-    (
-        lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).mean(
-            (1, 4, 5)
-        ),
-        "you divided by the number of all pixels, not by the area of each class",
-    ),
-    (
-        lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).sum((1, 4, 5)),
-        "these are sums: divide by the area of each class, plus 1e-5",
-    ),
-)
+    (lambda features, logits, labels: pooled(features, logits.softmax(2)),
+     "these are soft masks: the probabilities weigh the pixels, and a gradient would leak through them. "
+     "PAR takes the hard arg max"),
+    (lambda features, logits, labels: harness.mean_under(features[:, :, None], found(logits)).mean(1),
+     "you average each query first and then the averages: here the pixels of all queries are pooled "
+     "jointly, so a query with more of the class weighs more"),
+    (lambda features, logits, labels: pooled(features, hard(labels, logits.shape[2])),
+     "you pooled under the truth (labels). PAR pools under what the model predicted, the arg max of the "
+     "logits"),
+    (lambda features, logits, labels: pooled(features, found(logits), 0.0),
+     "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area"),
+    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).mean(
+         (1, 4, 5)
+     ),
+     "you divided by the number of all pixels, not by the area of each class"),
+    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).sum((1, 4, 5)),
+     "these are sums: divide by the area of each class, plus 1e-5"),
+)  # fmt: skip
 
 
 def draw_prototypes() -> tuple[Tensor, Tensor, Tensor]:
@@ -106,34 +94,22 @@ def own(labels: Tensor) -> Tensor:
 
 
 LABEL_MISTAKES = (
-    (
-        lambda y: torch.where(y == VOID, VOID, own(y).long()),
-        "the episode's other classes became background (0). Eq. 6 compares only this class with background, "
-        "and they are neither: make them 255",
-    ),
-    (
-        lambda y: torch.where(y == VOID, 0, alignment.way_labels(y).long()),
-        "void pixels (255) became background: they say nothing, and must stay 255",
-    ),
-    (
-        lambda y: own(y).long(),
-        "other classes and void pixels became background: only label 0 is background, the rest is 255",
-    ),
-    (
-        lambda y: torch.where(y == VOID, VOID, (y > 0).long()),
-        "every class became 1: only the image's own way is 1, the other classes are 255",
-    ),
-    (
-        lambda y: torch.where(own(y) | (y == 0), y, VOID),
-        "the class kept its number: this is a two-class question, so each way's own class is 1, whatever "
-        "its number",
-    ),
-    (
-        lambda y: torch.where(y == 0, 0, torch.where(own(y + 1), 1, VOID)),
-        "ways count from 1 in a label map (0 is background), but from 0 along its dimension",
-    ),
+    (lambda y: torch.where(y == VOID, VOID, own(y).long()),
+     "the episode's other classes became background (0). Eq. 6 compares only this class with background, "
+     "and they are neither: make them 255"),
+    (lambda y: torch.where(y == VOID, 0, alignment.way_labels(y).long()),
+     "void pixels (255) became background: they say nothing, and must stay 255"),
+    (lambda y: own(y).long(),
+     "other classes and void pixels became background: only label 0 is background, the rest is 255"),
+    (lambda y: torch.where(y == VOID, VOID, (y > 0).long()),
+     "every class became 1: only the image's own way is 1, the other classes are 255"),
+    (lambda y: torch.where(own(y) | (y == 0), y, VOID),
+     "the class kept its number: this is a two-class question, so each way's own class is 1, whatever "
+     "its number"),
+    (lambda y: torch.where(y == 0, 0, torch.where(own(y + 1), 1, VOID)),
+     "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
     (lambda y: torch.where(own(y), 1, VOID), "the background was lost: where the label is 0 it stays 0"),
-)
+)  # fmt: skip
 
 
 def draw_labels() -> tuple[Tensor]:
@@ -220,27 +196,17 @@ def variant(
 
 
 REPAIR_MISTAKES = (
-    (
-        lambda *x: variant(*x, soft=True, shrink=True),
-        "both faults are still there: look at the masks, and at what the sum is divided by",
-    ),
-    (
-        lambda *x: variant(*x, soft=True),
-        "the divisor is right now. The other fault is in the masks: they should be the hard arg max",
-    ),
-    (
-        lambda *x: variant(*x, shrink=True),
-        "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots",
-    ),
-    (
-        lambda *x: variant(*x, skip=False),
-        "a class that was never predicted must add nothing: yours is judged by its zero prototype",
-    ),
-    (
-        lambda *x: variant(*x, other=0),
-        "the episode's other classes became background: the two-class question leaves them out",
-    ),
-)
+    (lambda *x: variant(*x, soft=True, shrink=True),
+     "both faults are still there: look at the masks, and at what the sum is divided by"),
+    (lambda *x: variant(*x, soft=True),
+     "the divisor is right now. The other fault is in the masks: they should be the hard arg max"),
+    (lambda *x: variant(*x, shrink=True),
+     "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots"),
+    (lambda *x: variant(*x, skip=False),
+     "a class that was never predicted must add nothing: yours is judged by its zero prototype"),
+    (lambda *x: variant(*x, other=0),
+     "the episode's other classes became background: the two-class question leaves them out"),
+)  # fmt: skip
 
 
 def draw_episode(lost: bool) -> tuple[Tensor, ...]:

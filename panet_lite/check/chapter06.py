@@ -33,56 +33,36 @@ def reference_step(
 
 
 STEP_MISTAKES = (
-    (
-        lambda *x: reference_step(*x)[0],
-        "the weight is right: return the momentum as well, the next step needs it",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, mu, 0),
-        "the weight decay is missing: decay * weight joins the gradient before anything else",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, mu, -decay),
-        "the decay has the wrong sign: added to the gradient it makes the weight smaller",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: (
-            reference_step(w, v, g, rate, mu, 0)[0] - rate * decay * w,
-            velocity(w, v, g, mu, 0),
-        ),
-        "this decay goes past the momentum, straight to the weight. That is a good idea with a name (decoupled "
-        "decay, as in AdamW), but SGD in torch and in the paper lets it join the gradient",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, 0, decay),
-        "the momentum is missing: the new one is mu times the old one plus the gradient",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, (1 - mu) * (g + decay * w), rate, mu, 0),
-        "you weigh the gradient by 1 - mu, a running mean. SGD's momentum is a running sum: with mu = 0.9 its "
-        "steps are ten times as long",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: (
-            reference_step(w, velocity(w, v, g, mu, decay), g, rate, mu, decay)[0],
-            velocity(w, v, g, mu, decay),
-        ),
-        "this is Nesterov's momentum, which looks one step ahead: here the step is just the new momentum",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, rate * (g + decay * w), 1, mu, 0),
-        "the rate is inside your momentum. While the rate stays the same nobody sees a difference; when it falls, "
-        "old gradients still count with the old rate",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: (w - rate * v, velocity(w, v, g, mu, decay)),
-        "you step with the old momentum: today's gradient joins it first",
-    ),
-    (
-        lambda w, v, g, rate, mu, decay: reference_step(w, v, g, -rate, mu, decay),
-        "this goes uphill: subtract the step",
-    ),
-)
+    (lambda *x: reference_step(*x)[0],
+     "the weight is right: return the momentum as well, the next step needs it"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, mu, 0),
+     "the weight decay is missing: decay * weight joins the gradient before anything else"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, mu, -decay),
+     "the decay has the wrong sign: added to the gradient it makes the weight smaller"),
+    (lambda w, v, g, rate, mu, decay: (
+         reference_step(w, v, g, rate, mu, 0)[0] - rate * decay * w,
+         velocity(w, v, g, mu, 0),
+     ),
+     "this decay goes past the momentum, straight to the weight. That is a good idea with a name (decoupled "
+     "decay, as in AdamW), but SGD in torch and in the paper lets it join the gradient"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, g, rate, 0, decay),
+     "the momentum is missing: the new one is mu times the old one plus the gradient"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, (1 - mu) * (g + decay * w), rate, mu, 0),
+     "you weigh the gradient by 1 - mu, a running mean. SGD's momentum is a running sum: with mu = 0.9 its "
+     "steps are ten times as long"),
+    (lambda w, v, g, rate, mu, decay: (
+         reference_step(w, velocity(w, v, g, mu, decay), g, rate, mu, decay)[0],
+         velocity(w, v, g, mu, decay),
+     ),
+     "this is Nesterov's momentum, which looks one step ahead: here the step is just the new momentum"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, rate * (g + decay * w), 1, mu, 0),
+     "the rate is inside your momentum. While the rate stays the same nobody sees a difference; when it falls, "
+     "old gradients still count with the old rate"),
+    (lambda w, v, g, rate, mu, decay: (w - rate * v, velocity(w, v, g, mu, decay)),
+     "you step with the old momentum: today's gradient joins it first"),
+    (lambda w, v, g, rate, mu, decay: reference_step(w, v, g, -rate, mu, decay),
+     "this goes uphill: subtract the step"),
+)  # fmt: skip
 
 
 def draw_step() -> tuple[Any, ...]:
@@ -136,31 +116,19 @@ def reference_rate(step: int, learning_rate: float, milestones: Sequence[int]) -
 
 
 RATE_MISTAKES = (
-    (
-        lambda step, rate, milestones: rate * 0.1 ** sum(step >= m for m in milestones),
-        "one step early: the step with the milestone's own number is still made at the old rate",
-    ),
-    (
-        lambda step, rate, milestones: rate * 0.1 ** sum(step > m + 1 for m in milestones),
-        "one step late: the first step behind the milestone has the lower rate already (steps count from 1)",
-    ),
-    (
-        lambda step, rate, milestones: rate * (0.1 if step > milestones[0] else 1),
-        "only the first milestone counts here: each of them divides by ten again",
-    ),
-    (
-        lambda step, rate, milestones: rate * (1 - 0.1 * sum(step > m for m in milestones)),
-        "you take a tenth away. 'Reduced by 0.1' is the paper's way to say: multiplied by 0.1",
-    ),
-    (
-        lambda step, rate, milestones: rate * 0.1 * sum(step > m for m in milestones),
-        "the tenths are added up, and before the first milestone the rate is 0: multiply, once for each milestone",
-    ),
-    (
-        lambda step, rate, milestones: rate * 0.1 ** len(milestones),
-        "every milestone counts from the first step on: only those that lie behind do",
-    ),
-)
+    (lambda step, rate, milestones: rate * 0.1 ** sum(step >= m for m in milestones),
+     "one step early: the step with the milestone's own number is still made at the old rate"),
+    (lambda step, rate, milestones: rate * 0.1 ** sum(step > m + 1 for m in milestones),
+     "one step late: the first step behind the milestone has the lower rate already (steps count from 1)"),
+    (lambda step, rate, milestones: rate * (0.1 if step > milestones[0] else 1),
+     "only the first milestone counts here: each of them divides by ten again"),
+    (lambda step, rate, milestones: rate * (1 - 0.1 * sum(step > m for m in milestones)),
+     "you take a tenth away. 'Reduced by 0.1' is the paper's way to say: multiplied by 0.1"),
+    (lambda step, rate, milestones: rate * 0.1 * sum(step > m for m in milestones),
+     "the tenths are added up, and before the first milestone the rate is 0: multiply, once for each milestone"),
+    (lambda step, rate, milestones: rate * 0.1 ** len(milestones),
+     "every milestone counts from the first step on: only those that lie behind do"),
+)  # fmt: skip
 
 
 def rate(answer: harness.Answer) -> bool | None:
@@ -213,30 +181,20 @@ def reference_share(step: int, rank: int, ranks: int, batch: int) -> list[int]:
 
 
 SHARE_MISTAKES = (
-    (
-        lambda step, rank, ranks, batch: block((step - 1) * batch, batch),
-        "all processes get the same episodes: they would compute one gradient several times",
-    ),
-    (
-        lambda step, rank, ranks, batch: block((step - 1 + rank) * batch, batch),
-        "the next process gets now what this one gets in the next step: a step uses up ranks * batch episodes",
-    ),
-    (
-        lambda step, rank, ranks, batch: block((step * ranks + rank) * batch, batch),
-        "steps count from 1, episodes from 0: the first ones are never used",
-    ),
-    (
-        lambda step, rank, ranks, batch: [
-            (step - 1) * ranks * batch + rank + i * ranks for i in range(batch)
-        ],
-        "a fair deal, one card at a time. `train` gives each process a block of neighbours, and the numbers must "
-        "agree",
-    ),
-    (
-        lambda step, rank, ranks, batch: block(((step - 1) * ranks + rank) * batch, batch * ranks),
-        "too many: a process takes `batch` episodes, all of them together ranks * batch",
-    ),
-)
+    (lambda step, rank, ranks, batch: block((step - 1) * batch, batch),
+     "all processes get the same episodes: they would compute one gradient several times"),
+    (lambda step, rank, ranks, batch: block((step - 1 + rank) * batch, batch),
+     "the next process gets now what this one gets in the next step: a step uses up ranks * batch episodes"),
+    (lambda step, rank, ranks, batch: block((step * ranks + rank) * batch, batch),
+     "steps count from 1, episodes from 0: the first ones are never used"),
+    (lambda step, rank, ranks, batch: [
+         (step - 1) * ranks * batch + rank + i * ranks for i in range(batch)
+     ],
+     "a fair deal, one card at a time. `train` gives each process a block of neighbours, and the numbers must "
+     "agree"),
+    (lambda step, rank, ranks, batch: block(((step - 1) * ranks + rank) * batch, batch * ranks),
+     "too many: a process takes `batch` episodes, all of them together ranks * batch"),
+)  # fmt: skip
 
 
 def draw_share() -> tuple[int, int, int, int]:
@@ -327,40 +285,24 @@ def loop(
 
 
 LOOP_MISTAKES = (
-    (
-        lambda *x: loop(*x, zero=False, fall=False, fresh=False),
-        "all three faults are still there: which episodes are asked for, what is in `.grad`, and the rate",
-    ),
-    (
-        lambda *x: loop(*x, zero=False, fresh=False),
-        "the rate falls now. Still wrong: the episodes repeat, and the gradients of all steps pile up in `.grad`",
-    ),
-    (
-        lambda *x: loop(*x, zero=False, fall=False),
-        "the episodes are new in each step now. Still wrong: gradients pile up in `.grad`, and the rate never falls",
-    ),
-    (
-        lambda *x: loop(*x, fall=False, fresh=False),
-        "`.grad` is emptied now. Still wrong: every step sees the same episodes, and the rate never falls",
-    ),
-    (
-        lambda *x: loop(*x, zero=False),
-        "one fault is left: backward() adds to `.grad`, so yesterday's gradient is still in it",
-    ),
-    (
-        lambda *x: loop(*x, fresh=False),
-        "one fault is left: every step asks for the same episodes, so the model learns two of them by heart",
-    ),
-    (
-        lambda *x: loop(*x, fall=False),
-        "one fault is left: the learning rate never falls, ask recipe.rate(step)",
-    ),
+    (lambda *x: loop(*x, zero=False, fall=False, fresh=False),
+     "all three faults are still there: which episodes are asked for, what is in `.grad`, and the rate"),
+    (lambda *x: loop(*x, zero=False, fresh=False),
+     "the rate falls now. Still wrong: the episodes repeat, and the gradients of all steps pile up in `.grad`"),
+    (lambda *x: loop(*x, zero=False, fall=False),
+     "the episodes are new in each step now. Still wrong: gradients pile up in `.grad`, and the rate never falls"),
+    (lambda *x: loop(*x, fall=False, fresh=False),
+     "`.grad` is emptied now. Still wrong: every step sees the same episodes, and the rate never falls"),
+    (lambda *x: loop(*x, zero=False),
+     "one fault is left: backward() adds to `.grad`, so yesterday's gradient is still in it"),
+    (lambda *x: loop(*x, fresh=False),
+     "one fault is left: every step asks for the same episodes, so the model learns two of them by heart"),
+    (lambda *x: loop(*x, fall=False),
+     "one fault is left: the learning rate never falls, ask recipe.rate(step)"),
     (lambda *x: loop(*x, late=1), "the first episodes are never used: steps count from 1, episodes from 0"),
-    (
-        lambda model, sampler, recipe: loop(model, sampler, replace(recipe, lambda_par=0)),
-        "L_PAR got lost: model.loss wants recipe.lambda_par",
-    ),
-)
+    (lambda model, sampler, recipe: loop(model, sampler, replace(recipe, lambda_par=0)),
+     "L_PAR got lost: model.loss wants recipe.lambda_par"),
+)  # fmt: skip
 
 
 def trained(answer: harness.Answer, start: PANet, seed: int) -> Trained:

@@ -49,36 +49,22 @@ def ratio(counts: np.ndarray, classes: np.ndarray, weights: tuple[int, int, int]
 
 
 MEAN_IOU_MISTAKES = (
-    (
-        lambda n, c, tests: divide(n).mean(),
-        "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first",
-    ),
-    (
-        lambda n, c, tests: np.mean([divide(n)[c == k].mean() for k in np.unique(c)]),
-        "you average over classes, but inside a class you average IoUs of single episodes: add up the counts of a "
-        "class, then divide once",
-    ),
-    (
-        lambda n, c, tests: divide(n.sum(0)),
-        "you added up all classes: that is the foreground half of binary-IoU. Divide for each class, then average",
-    ),
-    (
-        lambda n, c, tests: np.nan_to_num(class_ious(n, c, tests)).mean(),
-        "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out",
-    ),
-    (
-        lambda n, c, tests: class_ious(n, c, tests).mean(),
-        "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out",
-    ),
-    (
-        lambda n, c, tests: ratio(n, c, (2, 1, 1)),
-        "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once",
-    ),
-    (
-        lambda n, c, tests: ratio(n, c, (1, 0, 1)),
-        "this is the recall, TP / (TP + FN): false positives belong to the union too",
-    ),
-)
+    (lambda n, c, tests: divide(n).mean(),
+     "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first"),
+    (lambda n, c, tests: np.mean([divide(n)[c == k].mean() for k in np.unique(c)]),
+     "you average over classes, but inside a class you average IoUs of single episodes: add up the counts of a "
+     "class, then divide once"),
+    (lambda n, c, tests: divide(n.sum(0)),
+     "you added up all classes: that is the foreground half of binary-IoU. Divide for each class, then average"),
+    (lambda n, c, tests: np.nan_to_num(class_ious(n, c, tests)).mean(),
+     "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out"),
+    (lambda n, c, tests: class_ious(n, c, tests).mean(),
+     "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out"),
+    (lambda n, c, tests: ratio(n, c, (2, 1, 1)),
+     "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once"),
+    (lambda n, c, tests: ratio(n, c, (1, 0, 1)),
+     "this is the recall, TP / (TP + FN): false positives belong to the union too"),
+)  # fmt: skip
 
 
 def mean_iou(answer: harness.Answer) -> bool | None:
@@ -107,36 +93,22 @@ def against_the_mean(mine: dict[int, float], reported: list[float]) -> float:
 
 
 GAP_MISTAKES = (
-    (
-        against_the_mean,
-        "you compare your folds with the mean of all four: this is the confusion of '41, not 48'. Compare each fold "
-        "with itself",
-    ),
-    (
-        lambda mine, reported: -right_gap(mine, reported),
-        "the sign: positive is when `mine` is above what was reported",
-    ),
-    (
-        lambda mine, reported: right_gap(mine, [reported[-1], *reported[:-1]]),
-        "fold 0 is the first entry of `reported`: folds are counted from 0, splits from 1",
-    ),
-    (
-        lambda mine, reported: right_gap(dict(enumerate(mine.values())), reported),
-        "you pair the scores in their order: fold 2 must be compared with reported[2], whichever folds are missing",
-    ),
-    (
-        lambda mine, reported: (sum(mine.values()) - sum(reported)) / len(reported),
-        "a fold that was not trained counts as a score of 0 here: leave it out on both sides",
-    ),
-    (
-        lambda mine, reported: right_gap(mine, reported) * len(mine),
-        "this is the sum of the gaps: divide by the number of folds you have",
-    ),
-    (
-        lambda mine, reported: right_gap(mine, reported) * len(mine) / len(reported),
-        "you divide by all four folds: divide by the number of those you have",
-    ),
-)
+    (against_the_mean,
+     "you compare your folds with the mean of all four: this is the confusion of '41, not 48'. Compare each fold "
+     "with itself"),
+    (lambda mine, reported: -right_gap(mine, reported),
+     "the sign: positive is when `mine` is above what was reported"),
+    (lambda mine, reported: right_gap(mine, [reported[-1], *reported[:-1]]),
+     "fold 0 is the first entry of `reported`: folds are counted from 0, splits from 1"),
+    (lambda mine, reported: right_gap(dict(enumerate(mine.values())), reported),
+     "you pair the scores in their order: fold 2 must be compared with reported[2], whichever folds are missing"),
+    (lambda mine, reported: (sum(mine.values()) - sum(reported)) / len(reported),
+     "a fold that was not trained counts as a score of 0 here: leave it out on both sides"),
+    (lambda mine, reported: right_gap(mine, reported) * len(mine),
+     "this is the sum of the gaps: divide by the number of folds you have"),
+    (lambda mine, reported: right_gap(mine, reported) * len(mine) / len(reported),
+     "you divide by all four folds: divide by the number of those you have"),
+)  # fmt: skip
 
 
 def draw_gap() -> tuple[dict[int, float], list[float]]:
@@ -163,10 +135,8 @@ def gap(answer: harness.Answer) -> bool | None:
 
 STANDARD, FLAWED = 15 / (15 + 15 + 5), 15 / (15 + 0 + 5)
 FLAW_MISTAKES = (
-    (
-        (FLAWED, STANDARD),
-        "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one",
-    ),
+    ((FLAWED, STANDARD),
+     "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one"),
     *(
         (
             (share, share),
@@ -174,35 +144,24 @@ FLAW_MISTAKES = (
         )
         for share in (STANDARD, FLAWED)
     ),
-    (
-        (STANDARD, 15 / (15 + 10 + 5)),
-        "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
-        "never looks at carrot",
-    ),
-    (
-        (STANDARD, 15 / (15 + 5 + 5)),
-        "the ten background pixels are forgiven, and so are the five of the pear: in that picture the paper's counting "
-        "never looks at carrot",
-    ),
-    (
-        ((0 + 15 / 20) / 2, FLAWED),
-        "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide",
-    ),
-    (
-        (15 / (15 + 5 + 5), FLAWED),
-        "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5",
-    ),
-    (
-        (15 / (15 + 10 + 5), FLAWED),
-        "in `standard` the five pear pixels called carrot are false positives as well: 10 + 5",
-    ),
-)
+    ((STANDARD, 15 / (15 + 10 + 5)),
+     "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
+     "never looks at carrot"),
+    ((STANDARD, 15 / (15 + 5 + 5)),
+     "the ten background pixels are forgiven, and so are the five of the pear: in that picture the paper's counting "
+     "never looks at carrot"),
+    (((0 + 15 / 20) / 2, FLAWED),
+     "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide"),
+    ((15 / (15 + 5 + 5), FLAWED),
+     "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5"),
+    ((15 / (15 + 10 + 5), FLAWED),
+     "in `standard` the five pear pixels called carrot are false positives as well: 10 + 5"),
+)  # fmt: skip
 
 
 def shares(answer: tuple[Any, Any]) -> harness.Verdict:
     """What to say of IoUs counted by the standard and the paper's way."""
-    values = tuple(harness.read(float, value) for value in answer)
-    if None in values:
+    if (values := harness.read(lambda given: [float(value) for value in given], answer)) is None:
         return False, "two numbers are wanted"
     if max(values) > 1:
         return False, "as shares, please: numbers between 0 and 1"
@@ -265,38 +224,24 @@ def right_interval(
 
 INTERVAL_MISTAKES = (
     (lambda *case: right_interval(*case)[::-1], "low comes first, then high"),
-    (
-        lambda n, c, tests, rng: (right_mean_iou(n, c, tests),) * 2,
-        "your interval has no width: without replacement each resample holds the same episodes. Draw *with* "
-        "replacement",
-    ),
-    (
-        lambda n, c, tests, rng: ends(divide(n)),
-        "these are quantiles of the episodes' own IoUs. The question is how the *mean* scatters: resample, compute the "
-        "score, a thousand times",
-    ),
-    (
-        lambda n, c, tests, rng: ends(drawn(len(n), rng) @ divide(n) / len(n)),
-        "you bootstrap the per-image mean. Compute the class-accumulated mean-IoU of each resample",
-    ),
-    (
-        lambda n, c, tests, rng: ends(divide(drawn(len(n), rng) @ n)),
-        "you add up all classes in a resample: divide for each class, then take the mean",
-    ),
-    (
-        lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng)), 0.6827),
-        "this is the middle 68 % (one standard deviation to either side): take the quantiles 0.025 and 0.975",
-    ),
-    (
-        lambda n, c, tests, rng: ends(rng.choice(class_ious(n, c, tests), (1000, len(tests))).mean(1)),
-        "you resample the classes. That is an honest interval too, for another question: here it is the episodes",
-    ),
-    (
-        lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng, 1000))),
-        "your interval is too narrow: each resample must hold as many episodes as the test has, not 1,000; 1,000 is the "
-        "number of resamples",
-    ),
-)
+    (lambda n, c, tests, rng: (right_mean_iou(n, c, tests),) * 2,
+     "your interval has no width: without replacement each resample holds the same episodes. Draw *with* "
+     "replacement"),
+    (lambda n, c, tests, rng: ends(divide(n)),
+     "these are quantiles of the episodes' own IoUs. The question is how the *mean* scatters: resample, compute the "
+     "score, a thousand times"),
+    (lambda n, c, tests, rng: ends(drawn(len(n), rng) @ divide(n) / len(n)),
+     "you bootstrap the per-image mean. Compute the class-accumulated mean-IoU of each resample"),
+    (lambda n, c, tests, rng: ends(divide(drawn(len(n), rng) @ n)),
+     "you add up all classes in a resample: divide for each class, then take the mean"),
+    (lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng)), 0.6827),
+     "this is the middle 68 % (one standard deviation to either side): take the quantiles 0.025 and 0.975"),
+    (lambda n, c, tests, rng: ends(rng.choice(class_ious(n, c, tests), (1000, len(tests))).mean(1)),
+     "you resample the classes. That is an honest interval too, for another question: here it is the episodes"),
+    (lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng, 1000))),
+     "your interval is too narrow: each resample must hold as many episodes as the test has, not 1,000; 1,000 is the "
+     "number of resamples"),
+)  # fmt: skip
 EPISODES = 100
 
 

@@ -40,41 +40,25 @@ def box_label_map(instances: Tensor, number: int, short: int = 0) -> Tensor:
 
 
 BOX_MISTAKES = (
-    (
-        lambda i, n: box_label_map(i, n, short=1),
-        "the last row and column of the box are missing: a slice ends before its stop, so add 1",
-    ),
-    (
-        lambda i, n: (box_label_map(i, n) == 1).long(),
-        "the other objects' boxes became background: they hold more of the same class, so they are neither "
-        "(255)",
-    ),
-    (
-        lambda i, n: (box_label_map(i, n) != 0).long(),
-        "the other objects' boxes became 1: only one object was annotated, the rest is 255",
-    ),
-    (
-        lambda i, n: boxed(i, [n, *others(i, n)], n),
-        "where two boxes overlap, yours says nothing: the annotated box was drawn on purpose, so draw it last",
-    ),
-    (
-        lambda i, n: boxed((i > 0).long(), [1], 1),
-        "this is one box around all objects: box the one that `number` names",
-    ),
-    (
-        lambda i, n: torch.where(box_label_map(i, n) == 1, 1, VOID),
-        "everything outside the box became 255, so nothing is background and its prototype would be zero: "
-        "outside all boxes write 0",
-    ),
-    (
-        lambda i, n: torch.where(i == n, 1, box_label_map(i, n).where(box_label_map(i, n) != 1, VOID)),
-        "this is still the object's mask: a box is filled, corner to corner",
-    ),
-    (
-        lambda i, n: torch.where(box_label_map(i, n) == 1, n, box_label_map(i, n)),
-        "the box holds the object's number: in a label map it is class 1, whichever object it was",
-    ),
-)
+    (lambda i, n: box_label_map(i, n, short=1),
+     "the last row and column of the box are missing: a slice ends before its stop, so add 1"),
+    (lambda i, n: (box_label_map(i, n) == 1).long(),
+     "the other objects' boxes became background: they hold more of the same class, so they are neither "
+     "(255)"),
+    (lambda i, n: (box_label_map(i, n) != 0).long(),
+     "the other objects' boxes became 1: only one object was annotated, the rest is 255"),
+    (lambda i, n: boxed(i, [n, *others(i, n)], n),
+     "where two boxes overlap, yours says nothing: the annotated box was drawn on purpose, so draw it last"),
+    (lambda i, n: boxed((i > 0).long(), [1], 1),
+     "this is one box around all objects: box the one that `number` names"),
+    (lambda i, n: torch.where(box_label_map(i, n) == 1, 1, VOID),
+     "everything outside the box became 255, so nothing is background and its prototype would be zero: "
+     "outside all boxes write 0"),
+    (lambda i, n: torch.where(i == n, 1, box_label_map(i, n).where(box_label_map(i, n) != 1, VOID)),
+     "this is still the object's mask: a box is filled, corner to corner"),
+    (lambda i, n: torch.where(box_label_map(i, n) == 1, n, box_label_map(i, n)),
+     "the box holds the object's number: in a label map it is class 1, whichever object it was"),
+)  # fmt: skip
 
 
 def draw_instances() -> tuple[Tensor, int]:
@@ -155,29 +139,19 @@ def filled(labels: Tensor) -> Tensor:
 
 
 STROKE_MISTAKES = (
-    (
-        filled,
-        "you filled maps that have a background stroke, too: there the reader said what is background, and the "
-        "rest says nothing",
-    ),
-    (
-        lambda y: y if (y == 0).any() else filled(y),
-        "a map without any stroke says nothing at all: leave it as it is",
-    ),
+    (filled,
+     "you filled maps that have a background stroke, too: there the reader said what is background, and the "
+     "rest says nothing"),
+    (lambda y: y if (y == 0).any() else filled(y),
+     "a map without any stroke says nothing at all: leave it as it is"),
     (lambda y: y, "nothing changed: where no pixel is 0, the background's prototype stays zero"),
-    (
-        lambda y: filled(y) if (y == 0).any() else y,
-        "the wrong way round: fill the maps that have no background stroke",
-    ),
-    (
-        lambda y: torch.where(completed(y) == 0, torch.where(y == 0, 0, 1), y),
-        "you filled with the class: what is unpainted becomes background, 0",
-    ),
-    (
-        lambda y: torch.where(completed(y) == VOID, VOID, (y == 1).long()),
-        "every stroke but that of class 1 was lost: keep all numbers as they are",
-    ),
-)
+    (lambda y: filled(y) if (y == 0).any() else y,
+     "the wrong way round: fill the maps that have no background stroke"),
+    (lambda y: torch.where(completed(y) == 0, torch.where(y == 0, 0, 1), y),
+     "you filled with the class: what is unpainted becomes background, 0"),
+    (lambda y: torch.where(completed(y) == VOID, VOID, (y == 1).long()),
+     "every stroke but that of class 1 was lost: keep all numbers as they are"),
+)  # fmt: skip
 
 
 def draw_strokes(kind: str) -> tuple[Tensor]:

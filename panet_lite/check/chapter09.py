@@ -19,23 +19,15 @@ def updated(mean: Tensor, area: int, features: Tensor) -> Tensor:
 
 
 UPDATE_MISTAKES = (
-    (
-        lambda mean, area, features: mean + features.mean(0),
-        "you added the two means; weigh each with its number of pixels, and divide by all of them",
-    ),
-    (
-        lambda mean, area, features: (mean + features.mean(0)) / 2,
-        "both means have the same weight, so a dab counts as much as all that was painted before: weigh by pixels",
-    ),
-    (
-        lambda mean, area, features: (mean * area + features.sum(0)) / area,
-        "the sum is right, but it is a sum over the new pixels as well: divide by all of them",
-    ),
-    (
-        lambda mean, area, features: (mean * area + features.mean(0)) / (area + 1),
-        "the dab counts as one pixel, whatever its size: add the sum of its features, not their mean",
-    ),
-)
+    (lambda mean, area, features: mean + features.mean(0),
+     "you added the two means; weigh each with its number of pixels, and divide by all of them"),
+    (lambda mean, area, features: (mean + features.mean(0)) / 2,
+     "both means have the same weight, so a dab counts as much as all that was painted before: weigh by pixels"),
+    (lambda mean, area, features: (mean * area + features.sum(0)) / area,
+     "the sum is right, but it is a sum over the new pixels as well: divide by all of them"),
+    (lambda mean, area, features: (mean * area + features.mean(0)) / (area + 1),
+     "the dab counts as one pixel, whatever its size: add the sum of its features, not their mean"),
+)  # fmt: skip
 
 
 def draw_dab() -> tuple[Tensor, int, Tensor]:
@@ -83,25 +75,17 @@ def few_channel_cosines(vectors: Tensor, k: int) -> Tensor:
 
 
 CHANNEL_MISTAKES = (
-    (
-        lambda x, k: few_channel_cosines(x - x.mean(0), k),
-        "you moved the vectors to their mean first, as principal components usually do. A cosine is measured at the "
-        "origin, so the angles are others now: leave the mean alone",
-    ),
-    (
-        lambda x, k: cosines(x @ directions(x - x.mean(0))[:k].T),
-        "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
-        "the mean itself. Take them from the vectors as they are",
-    ),
-    (
-        lambda x, k: cosines(x[:, :k]),
-        "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd",
-    ),
-    (
-        lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k] @ x.T,
-        "these are inner products: divide by both lengths, after the reduction",
-    ),
-)
+    (lambda x, k: few_channel_cosines(x - x.mean(0), k),
+     "you moved the vectors to their mean first, as principal components usually do. A cosine is measured at the "
+     "origin, so the angles are others now: leave the mean alone"),
+    (lambda x, k: cosines(x @ directions(x - x.mean(0))[:k].T),
+     "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
+     "the mean itself. Take them from the vectors as they are"),
+    (lambda x, k: cosines(x[:, :k]),
+     "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd"),
+    (lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k] @ x.T,
+     "these are inner products: divide by both lengths, after the reduction"),
+)  # fmt: skip
 
 
 def draw_vectors() -> tuple[Tensor, int]:

@@ -49,38 +49,24 @@ def unit_pixels(features: Tensor, normalised: bool) -> Tensor:
 
 
 DISTANCE_MISTAKES = (
-    (
-        lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
-        "`normalised` changes nothing: where it is true, make both prototypes one long first",
-    ),
+    (lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
+     "`normalised` changes nothing: where it is true, make both prototypes one long first"),
     (lambda *parts: reference(*parts).square(), "this is the squared distance: the root is missing"),
-    (
-        lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
-        "you average over the channels: the Euclidean norm sums the squares",
-    ),
-    (
-        lambda *parts: reference(*parts).flip(0),
-        "object and background changed places: the background comes first, as in `support_prototypes`",
-    ),
-    (
-        lambda s, ys, q, yq, unit: apart(means(s, ys, (0,)), means(q, yq), unit),
-        "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images",
-    ),
-    (
-        lambda s, ys, q, yq, unit: apart(
-            means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False
-        ),
-        "you made the pixels one long before you pooled: it is the prototypes that are normalised",
-    ),
-    (
-        lambda s, ys, q, yq, unit: reference(s, ys % VOID, q, yq % VOID, unit),
-        "void pixels (255) went into the background: they say nothing, and stay out of both masks",
-    ),
-    (
-        lambda s, ys, q, yq, unit: apart(means(s, ys), means(q, yq), unit).mean(0),
-        "you measured each shot's own distance and averaged those: average the shots to one prototype first",
-    ),
-)
+    (lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
+     "you average over the channels: the Euclidean norm sums the squares"),
+    (lambda *parts: reference(*parts).flip(0),
+     "object and background changed places: the background comes first, as in `support_prototypes`"),
+    (lambda s, ys, q, yq, unit: apart(means(s, ys, (0,)), means(q, yq), unit),
+     "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images"),
+    (lambda s, ys, q, yq, unit: apart(
+         means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False
+     ),
+     "you made the pixels one long before you pooled: it is the prototypes that are normalised"),
+    (lambda s, ys, q, yq, unit: reference(s, ys % VOID, q, yq % VOID, unit),
+     "void pixels (255) went into the background: they say nothing, and stay out of both masks"),
+    (lambda s, ys, q, yq, unit: apart(means(s, ys), means(q, yq), unit).mean(0),
+     "you measured each shot's own distance and averaged those: average the shots to one prototype first"),
+)  # fmt: skip
 
 
 def draw_distance(flags: Iterator[bool]) -> tuple[Any, ...]:
@@ -149,24 +135,16 @@ def whitened(features: Tensor, components: int) -> Tensor:
 
 
 RECONSTRUCTION_MISTAKES = (
-    (
-        lambda x, k: reconstruction(x, k) - x.mean(0),
-        "the mean is missing: add it back, or every vector is measured from another origin",
-    ),
-    (
-        lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k],
-        "the mean was not taken off before the SVD: these axes start at the origin, not at the cloud",
-    ),
-    (
-        lambda x, k: rebuilt(x, lambda axes: axes[-k:]),
-        "these are the last components: the singular values come sorted, the largest first",
-    ),
+    (lambda x, k: reconstruction(x, k) - x.mean(0),
+     "the mean is missing: add it back, or every vector is measured from another origin"),
+    (lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k],
+     "the mean was not taken off before the SVD: these axes start at the origin, not at the cloud"),
+    (lambda x, k: rebuilt(x, lambda axes: axes[-k:]),
+     "these are the last components: the singular values come sorted, the largest first"),
     (whitened, "the singular values got lost: U alone has lost how far the cloud reaches along each axis"),
-    (
-        lambda x, k: rebuilt(x, lambda axes: axes[:, :k].T),
-        "the axes are the rows of V^T (`Vh`), you took its columns",
-    ),
-)
+    (lambda x, k: rebuilt(x, lambda axes: axes[:, :k].T),
+     "the axes are the rows of V^T (`Vh`), you took its columns"),
+)  # fmt: skip
 
 
 def reconstruct(answer: harness.Answer) -> bool | None:
@@ -220,23 +198,15 @@ def by_variance(features: Tensor, prototypes: Tensor, share: float) -> int:
 
 ENOUGH_MISTAKES = (
     (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
-    (
-        lambda *parts: enough_components(*parts) + 1,
-        "one too many: count the components, and try k = 0 (every pixel at the mean) too",
-    ),
-    (
-        by_variance,
-        "you asked for a share of the variance. Asked is the share of pixels that keep their label",
-    ),
-    (
-        lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
-        "the mean was not added back: a cosine is measured from the origin, so the labels went astray",
-    ),
-    (
-        lambda *parts: enough_components(*parts, label=nearest_by_length),
-        "these labels are by Euclidean distance: the models of this book take the cosine",
-    ),
-)
+    (lambda *parts: enough_components(*parts) + 1,
+     "one too many: count the components, and try k = 0 (every pixel at the mean) too"),
+    (by_variance,
+     "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
+    (lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
+     "the mean was not added back: a cosine is measured from the origin, so the labels went astray"),
+    (lambda *parts: enough_components(*parts, label=nearest_by_length),
+     "these labels are by Euclidean distance: the models of this book take the cosine"),
+)  # fmt: skip
 
 
 def draw_enough() -> tuple[Tensor, Tensor, float]:
