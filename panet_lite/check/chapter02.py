@@ -142,10 +142,7 @@ FOLD_MISTAKES = (
      "the running mean is missing: it is taken off before the scaling"),
     (lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
      "the bias must be scaled as well: (bias - mean) * scale + beta"),
-    (lambda w, b, g, bt, m, v, e: (
-         w * (g / (v + e).sqrt()).view(1, -1, 1, 1),
-         fold_reference(w, b, g, bt, m, v, e)[1],
-     ),
+    (lambda w, b, g, bt, m, v, e: (w * (g / (v + e).sqrt()).view(1, -1, 1, 1), fold_reference(w, b, g, bt, m, v, e)[1]),
      "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis"),
     (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
      "beta is missing: BatchNorm adds it at the very end"),

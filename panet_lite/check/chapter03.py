@@ -56,10 +56,8 @@ RESIZED = (
     "the mask (bilinear, align_corners=False), or carry the mask down with adjoint_upsample"
 )
 POOL_MISTAKES = (
-    *(
-        (wrong, "this is the mean over the whole image: the mask plays no part yet")
-        for wrong in (lambda f, m: f.mean((-2, -1)), lambda f, m: up(f, m.shape).mean((-2, -1)))
-    ),
+    *((wrong, "this is the mean over the whole image: the mask plays no part yet")
+      for wrong in (lambda f, m: f.mean((-2, -1)), lambda f, m: up(f, m.shape).mean((-2, -1)))),
     (lambda f, m: (up(f, m.shape) * m).mean((-2, -1)),
      "you divide by all H * W pixels: divide by the area of the mask, mask.sum()"),
     (lambda f, m: (up(f, m.shape) * m).sum((-2, -1)),
@@ -72,10 +70,8 @@ POOL_MISTAKES = (
      "you upsample with align_corners=True: the authors, and this book, use align_corners=False"),
     (lambda f, m: mean_under(up(f, m.shape, "nearest", None), m),
      "you upsample the features by nearest neighbour: use mode='bilinear', align_corners=False"),
-    *(
-        (lambda f, m, mode=mode: mean_under(f, down(m, f.shape[-2:], mode)), RESIZED.format(mode))
-        for mode in ("nearest", "bilinear", "area")
-    ),
+    *((lambda f, m, mode=mode: mean_under(f, down(m, f.shape[-2:], mode)), RESIZED.format(mode))
+      for mode in ("nearest", "bilinear", "area")),
 )  # fmt: skip
 
 

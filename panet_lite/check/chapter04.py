@@ -57,17 +57,13 @@ MATCH_MISTAKES = (
      "the prototypes are normalised, the features are not: divide each pixel's vector by its length too"),
     (lambda f, p, a: a * dot(unit(f, 0), p),
      "the features are normalised, the prototypes are not: long prototypes win pixels they should not"),
-    *(
-        (
-            lambda f, p, a, wrong=wrong: a * dot(wrong(f), unit(p, 1)),
-            f"the features are normalised {where}: the vector of a pixel runs along dim 0, the channels",
-        )
-        for where, wrong in (
-            ("over the pixels", lambda f: unit(f.flatten(1), 1).view_as(f)),
-            ("along a row of the map", lambda f: unit(f, 2)),
-            ("along a column of the map", lambda f: unit(f, 1)),
-        )
-    ),
+    *((lambda f, p, a, wrong=wrong: a * dot(wrong(f), unit(p, 1)),
+       f"the features are normalised {where}: the vector of a pixel runs along dim 0, the channels")
+      for where, wrong in (
+          ("over the pixels", lambda f: unit(f.flatten(1), 1).view_as(f)),
+          ("along a row of the map", lambda f: unit(f, 2)),
+          ("along a column of the map", lambda f: unit(f, 1)),
+      )),
     (lambda f, p, a: a * dot(unit(f, 0), unit(p, 0)),
      "the prototypes are normalised across the classes: the vector of a prototype runs along dim 1, the channels"),
     (lambda f, p, a: (a * cosine(f, p)).softmax(0),

@@ -57,9 +57,7 @@ PROTOTYPE_MISTAKES = (
      "logits"),
     (lambda features, logits, labels: pooled(features, found(logits), 0.0),
      "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area"),
-    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).mean(
-         (1, 4, 5)
-     ),
+    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).mean((1, 4, 5)),
      "you divided by the number of all pixels, not by the area of each class"),
     (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).sum((1, 4, 5)),
      "these are sums: divide by the area of each class, plus 1e-5"),

@@ -187,9 +187,7 @@ SHARE_MISTAKES = (
      "the next process gets now what this one gets in the next step: a step uses up ranks * batch episodes"),
     (lambda step, rank, ranks, batch: block((step * ranks + rank) * batch, batch),
      "steps count from 1, episodes from 0: the first ones are never used"),
-    (lambda step, rank, ranks, batch: [
-         (step - 1) * ranks * batch + rank + i * ranks for i in range(batch)
-     ],
+    (lambda step, rank, ranks, batch: [(step - 1) * ranks * batch + rank + i * ranks for i in range(batch)],
      "a fair deal, one card at a time. `train` gives each process a block of neighbours, and the numbers must "
      "agree"),
     (lambda step, rank, ranks, batch: block(((step - 1) * ranks + rank) * batch, batch * ranks),

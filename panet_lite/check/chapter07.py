@@ -137,13 +137,9 @@ STANDARD, FLAWED = 15 / (15 + 15 + 5), 15 / (15 + 0 + 5)
 FLAW_MISTAKES = (
     ((FLAWED, STANDARD),
      "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one"),
-    *(
-        (
-            (share, share),
-            "the two cannot be equal: which false positives of carrot are in a picture without a carrot?",
-        )
-        for share in (STANDARD, FLAWED)
-    ),
+    *(((share, share),
+       "the two cannot be equal: which false positives of carrot are in a picture without a carrot?")
+      for share in (STANDARD, FLAWED)),
     ((STANDARD, 15 / (15 + 10 + 5)),
      "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
      "never looks at carrot"),

@@ -58,9 +58,7 @@ DISTANCE_MISTAKES = (
      "object and background changed places: the background comes first, as in `support_prototypes`"),
     (lambda s, ys, q, yq, unit: apart(means(s, ys, (0,)), means(q, yq), unit),
      "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images"),
-    (lambda s, ys, q, yq, unit: apart(
-         means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False
-     ),
+    (lambda s, ys, q, yq, unit: apart(means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False),
      "you made the pixels one long before you pooled: it is the prototypes that are normalised"),
     (lambda s, ys, q, yq, unit: reference(s, ys % VOID, q, yq % VOID, unit),
      "void pixels (255) went into the background: they say nothing, and stay out of both masks"),
