@@ -159,17 +159,21 @@ def choice(answer: object, right: str, why: dict[str, str]) -> bool | None:
 
 
 def number(
-    answer: Any, right: float, tolerance: float, yes: str, no: str, wrong: Iterable[tuple[float, str]] = ()
-) -> bool | None:
-    """Check a predicted number, within an absolute tolerance; values in `wrong` have their own sentence."""
+    answer: Any, right: float, tolerance: float, yes: str, no: str,
+    wrong: Iterable[tuple[float, str]] = (), slip: float | None = None,
+) -> bool | None:  # fmt: skip
+    """Check a predicted number, within an absolute tolerance.
+
+    wrong: values that have a sentence of their own, within `slip`, or the same tolerance.
+    """
     if blank(answer):
         return unfilled()
     if (value := read(float, answer)) is None:
         return say(False, f"a number is wanted, not {type(answer).__name__}")
-    for mistaken, why in ((right, yes), *wrong):
-        if abs(value - mistaken) <= tolerance:
-            return say(mistaken == right, why)
-    return say(False, no)
+    if abs(value - right) <= tolerance:
+        return say(True, yes)
+    near = (why for mistaken, why in wrong if abs(value - mistaken) <= (tolerance if slip is None else slip))
+    return say(False, next(near, no))
 
 
 def whole(low: int, high: int) -> int:
