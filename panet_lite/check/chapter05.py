@@ -180,7 +180,7 @@ def variant(
     """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, no skipping, others' label."""
     ways, shots = labels.shape[:2]
     choice = logits.argmax(1)
-    masks = logits.softmax(1)[None] if soft else hard(choice, 1 + ways)[None]
+    masks = logits.softmax(1)[None] if soft else hard(choice[None], 1 + ways)
     means = pooled(query[None], masks)[0]
     pairs = torch.stack([means[:1].expand(ways, -1), means[1:]], dim=1)
     scores = match(support, pairs).flatten(0, 1).unsqueeze(1)
