@@ -20,6 +20,7 @@ class Given(nn.Module):
     """In place of the encoder: features that are there already (N, C, h, w)."""
 
     def forward(self, images: Tensor) -> Tensor:
+        """The features (N, C, h, w) that were laid in, whatever the images (N, 3, H, W)."""
         return self.features
 
 

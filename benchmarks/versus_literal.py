@@ -121,6 +121,7 @@ class Step:
         return torch.stack([loss.detach() for loss in losses]).cpu()  # the script reads them at each step
 
     def __call__(self) -> Tensor:
+        """How far one step moves the first and the last kernel: (n,), both flattened into one row."""
         weights = [p for p in self.trained.parameters() if p.ndim == 4]
         ends = (weights[0], weights[-1])
         before = [weight.detach().clone() for weight in ends]

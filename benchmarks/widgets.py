@@ -68,6 +68,7 @@ def use(page: Page, widget) -> list[float]:
 
 
 def main() -> int:
+    """A row for each page; 1 where one of them is over a limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--visits", type=int, default=5)
     options = parser.parse_args()

@@ -39,7 +39,10 @@ def find(own: str) -> str:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """Gives out the files of a folder, and keeps silent about it."""
+
     def log_message(self, *_) -> None:
+        """No line on the terminal for what is fetched."""
         pass
 
 

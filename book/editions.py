@@ -50,10 +50,12 @@ class Book:
 
     @property
     def settings(self) -> dict:
+        """What `_config.yml` says, as a dictionary."""
         return yaml.safe_load((self.folder.parent / "_config.yml").read_text(encoding="utf-8"))
 
     @property
     def chapters(self) -> list[Path]:
+        """The notebooks, in the order of their numbers."""
         return sorted(self.folder.glob("*.ipynb"))
 
     def address(self, name: str = "") -> str:
@@ -68,6 +70,7 @@ class Book:
 
     @cache  # noqa: B019  a handful of books in a process, and each small
     def works(self) -> BibliographyData:
+        """The entries of `references.bib`, by their keys."""
         return parse_file(self.folder / "references.bib")
 
     def title(self, name: str) -> str:
@@ -129,6 +132,7 @@ def link_to(entry: Entry) -> str:
 
 
 def cite(chapter: Chapter, keys: str, in_text: bool) -> str:
+    """Links to the works that `keys` names, 'Authors (year)' in a text and '(Authors, year)' behind it."""
     links = []
     for key in (key.strip() for key in keys.split(",")):
         entry = chapter.book.works().entries[key]
@@ -149,6 +153,7 @@ def page_link(chapter: Chapter, name: str) -> str:
 
 
 def role(chapter: Chapter, name: str, content: str) -> str:
+    """The Markdown that stands for {name}`content` where no Sphinx reads it."""
     if name in ("cite", "cite:t"):
         return cite(chapter, content, in_text=name == "cite:t")
     if name == "ref":
@@ -329,6 +334,7 @@ def findings(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None, folder: Path = notebooks.BOOK) -> int:
+    """Write an edition, or print what is out of date in the plain one: 1 if anything is."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("action", choices=[*FOLDERS, "check"])
     action = options.parse_args(arguments).action

@@ -58,10 +58,12 @@ def repository(book: Path = BOOK) -> str:
 
 
 def read(path: Path) -> NotebookNode:
+    """The notebook in a file, in the format's version 4."""
     return nbformat.read(path, as_version=4)
 
 
 def dump(notebook: NotebookNode) -> str:
+    """A notebook as the text of its file, with one line break at the end."""
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
 
 
@@ -208,6 +210,7 @@ def findings(path: Path, url: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line asks for to each chapter; 1 if one of them fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("action", choices=["setup", "execute", "normalise", "check", "cache"])
     parser.add_argument("chapters", nargs="*", type=Path)

@@ -74,6 +74,7 @@ class RowHeaders(SphinxPostTransform):
     default_priority = 3
 
     def run(self, **kwargs) -> None:
+        """Mark the first column of each table whose top left cell is empty as a column of names."""
         for table in self.document.findall(nodes.table):
             head = next(table.findall(nodes.thead), None)
             if head is not None and not next(head.findall(nodes.entry)).astext().strip():
@@ -86,6 +87,7 @@ class StillAndView(SphinxPostTransform):
     default_priority = 3  # before myst-nb chooses one representation of each output
 
     def run(self, **kwargs) -> None:
+        """Keep of each widget's output the picture, and in HTML the view as well."""
         bundles = (n for n in self.document.findall(nodes.container) if n.get("nb_element") == "mime_bundle")
         for bundle in list(bundles):
             parts = {part["mime_type"]: part for part in bundle.children}
@@ -168,6 +170,7 @@ def with_fonts(sheet: Path) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx what to change, and when; both phases may run in parallel."""
     app.connect("config-inited", drop_thebe, priority=900)
     app.add_post_transform(RowHeaders)
     app.add_post_transform(StillAndView)

@@ -55,6 +55,7 @@ article:first-of-type { break-before: auto; }
 
 
 def settings() -> dict:
+    """What `_config.yml` says about the book, as a dictionary."""
     return yaml.safe_load((BOOK.parent / "_config.yml").read_text(encoding="utf-8"))
 
 
@@ -122,6 +123,7 @@ def front(titles: dict[str, str], pages: list[int]) -> str:
 
 
 def document(title: str, links: str, body: str) -> str:
+    """A whole HTML page around `body`, with the style sheets of `links` and those for print."""
     return f"""<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <title>{html.escape(title)}</title>{links}<style>{STYLE}</style></head>
 <body><main class="bd-main"><div class="bd-content">{body}</div></main></body></html>"""
@@ -135,6 +137,7 @@ class Press:
         self.page.set_default_timeout(PATIENCE)
 
     def open(self, name: str, text: str) -> None:
+        """Load a document and wait until its formulas are drawn; they are read out as their sources."""
         from playwright.sync_api import TimeoutError
 
         url = f"{self.site}/{name}.print.html"
@@ -150,6 +153,7 @@ class Press:
         self.page.evaluate(NAME_FORMULAS)
 
     def print(self, title: str) -> bytes:
+        """The loaded document as a PDF on A4, with `title` and the page number at the foot."""
         small = "font: 8px sans-serif; color: #555; width: 100%; padding: 0 17mm; display: flex;"
         footer = f"""<div style="{small}"><span>{html.escape(title)}</span>
           <span style="margin-left: auto" class="pageNumber"></span></div>"""
@@ -169,10 +173,12 @@ def starts(pdf: bytes) -> list[int]:
 
 
 def soup_of(stem: str) -> BeautifulSoup:
+    """A built page, parsed."""
     return BeautifulSoup((PAGES / f"{stem}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 def title_of(soup: BeautifulSoup) -> str:
+    """The heading of a page, without the link behind it."""
     heading = soup.select_one("article.bd-article h1")
     return heading.get_text().removesuffix("#").strip()
 
@@ -195,6 +201,7 @@ def whole(press: Press, stems: list[str]) -> bytes:
 
 
 def handout(press: Press, stem: str) -> bytes:
+    """One chapter as a PDF, headed with its own title and the book's."""
     soup = soup_of(stem)
     title = f"{title_of(soup)} · {settings()['title']}"
     links = head([soup])
@@ -203,6 +210,7 @@ def handout(press: Press, stem: str) -> bytes:
 
 
 def files(press: Press, stems: list[str], only: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and PDF of each file to be written: the book and all hand-outs, or those of `only`."""
     if not only:
         yield WHOLE, whole(press, stems)
     for stem in only or stems:
@@ -210,6 +218,7 @@ def files(press: Press, stems: list[str], only: list[str]) -> Iterator[tuple[str
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print the book and its hand-outs, or those that are named."""
     stems = [stem for _, pages in parts() for stem in pages]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("chapters", nargs="*", metavar="chapter", help=f"of {', '.join(stems)}")

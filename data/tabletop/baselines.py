@@ -46,9 +46,11 @@ class ColourHistogram(nn.Module):
         self.place = nn.Parameter(torch.zeros(()), requires_grad=False)  # says on which device we are
 
     def preprocess(self, images: Tensor) -> Tensor:
+        """The images (N, 3, H, W) as they are: their colours are what is counted."""
         return images
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in 0..1 to root shares (N, bins^3, H / 8, W / 8)."""
         levels = (images * self.bins).long().clamp(max=self.bins - 1)
         cell = (levels[:, 0] * self.bins + levels[:, 1]) * self.bins + levels[:, 2]
         one_hot = F.one_hot(cell, self.bins**3).permute(0, 3, 1, 2).float()
@@ -90,6 +92,7 @@ def measure(dataset: Tabletop, fold: int, runs: int, episodes: int) -> dict[str,
 
 
 def table(numbers: dict) -> str:
+    """The baselines as a Markdown table: a row for each, a column for each fold, and the mean."""
     folds = range(len(numbers["objects"]))
     rows = ["| 1-way 1-shot mean-IoU | " + " | ".join(f"fold {f}" for f in folds) + " | mean |"]
     rows.append("|---|" + "---|" * (len(folds) + 1))
@@ -114,6 +117,7 @@ def report(numbers: dict[str, list[float]], runs: int, episodes: int) -> None:
 
 
 def main() -> None:
+    """Measure all baselines on all folds, and write them down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--episodes", type=int, default=1000)

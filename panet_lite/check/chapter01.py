@@ -10,24 +10,9 @@ import torch
 from torch import Tensor
 
 from ..episodes import episode_labels
-from .harness import Answer, attempt, implementation, number, say, unfilled
+from .harness import Answer, attempt, blank, implementation, number, verdict, whole
 
 # ---- numbers to predict ---------------------------------------------------------------------------
-
-
-def guess(
-    answer: Any, right: float, tolerance: float, yes: str, no: str, wrong: Sequence[tuple[float, str]]
-) -> bool | None:
-    """`number`, but each wrong value in `wrong` is answered by a sentence of its own."""
-    try:
-        value = float(answer)
-    except (TypeError, ValueError, RuntimeError):
-        return number(answer, right, tolerance, yes, no)
-    for mistaken, why in wrong:
-        if abs(value - mistaken) <= tolerance:
-            return say(False, why)
-    return number(answer, right, tolerance, yes, no)
-
 
 IMAGES, SHOTS = 20, 5
 COUNT_MISTAKES = (
@@ -41,7 +26,7 @@ COUNT_MISTAKES = (
 
 def count(answer: object) -> bool | None:
     """How many different 1-way 5-shot episodes are there for a class with 20 images?"""
-    return guess(
+    return number(
         answer,
         math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS),
         0.5,
@@ -61,7 +46,7 @@ LOST_MISTAKES = (
 
 def lost(answer: object) -> bool | None:
     """What share of the training images goes if images with an unseen class are dropped?"""
-    return guess(
+    return number(
         answer,
         1 - math.comb(15, 3) / math.comb(20, 3),
         0.008,  # 0.597 is right as well: the share among images that show a seen class
@@ -81,7 +66,7 @@ ENOUGH_MISTAKES = (
 
 def enough(answer: object) -> bool | None:
     """How many episodes until the mean of scores with spread 0.25 has a standard error of 0.5 points?"""
-    return guess(
+    return number(
         answer,
         2500,
         0.01,
@@ -104,57 +89,28 @@ def label_inputs() -> tuple[Tensor, tuple[int, ...]]:
     return labels, classes
 
 
-def void_lost(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = episode_labels(labels, classes)
-    return torch.where(relabelled == 255, 0, relabelled)
-
-
-def not_renumbered(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    return torch.where(episode_labels(labels, classes) == 0, 0, labels)
-
-
-def from_zero(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = episode_labels(labels, classes)
-    return torch.where((relabelled > 0) & (relabelled != 255), relabelled - 1, relabelled)
-
-
-def sorted_classes(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    return episode_labels(labels, sorted(classes))
-
-
-def others_void(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = episode_labels(labels, classes)
-    return torch.where((relabelled == 0) & (labels != 0), 255, relabelled)
-
-
-def others_kept(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = episode_labels(labels, classes)
-    return torch.where(relabelled == 0, labels, relabelled)
+def changed(change: Callable[[Tensor, Tensor], Tensor]) -> Answer:
+    """A wrong turn: what `change(ways (H, W), labels (H, W))` makes of the right answer and its question."""
+    return lambda labels, classes: change(episode_labels(labels, classes), labels)
 
 
 def in_place(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = torch.where(episode_labels(labels, classes) == 0, 0, labels)
+    """Labels (H, W) whose classes are renumbered one after the other, within the map that is read."""
+    labels = labels.clone()
     for way, label in enumerate(classes, start=1):
-        relabelled[relabelled == label] = way
-    return relabelled
-
-
-def in_place_others_kept(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    relabelled = labels.clone()
-    for way, label in enumerate(classes, start=1):
-        relabelled[relabelled == label] = way
-    return relabelled
+        labels[labels == label] = way
+    return labels
 
 
 RELABEL_MISTAKES = (
-    (void_lost, "void pixels (255) must stay 255: you make background of what nobody knows"),
-    (not_renumbered, "the right pixels, but under the data set's numbers: the first class of the episode is 1, the second 2"),
-    (from_zero, "ways are counted from 1: your first class has become 0, the background"),
-    (sorted_classes, "the ways keep the order of `classes`; you have sorted them"),
-    (others_void, "classes that are not of this episode are background (0) here, not void"),
-    (others_kept, "the episode's classes are right; other classes keep their number, but must become background (0)"),
-    (in_place, "you replace within the map you still read: what has just become 1 is then taken for the data set's class 1. Write into a fresh map"),
-    (in_place_others_kept, "two things: other classes must become 0, and you overwrite the map you still read. Start from a fresh map of zeros"),
+    (changed(lambda ways, y: torch.where(ways == 255, 0, ways)), "void pixels (255) must stay 255: you make background of what nobody knows"),
+    (changed(lambda ways, y: torch.where(ways == 0, 0, y)), "the right pixels, but under the data set's numbers: the first class of the episode is 1, the second 2"),
+    (changed(lambda ways, y: torch.where((ways > 0) & (ways != 255), ways - 1, ways)), "ways are counted from 1: your first class has become 0, the background"),
+    (lambda y, classes: episode_labels(y, sorted(classes)), "the ways keep the order of `classes`; you have sorted them"),
+    (changed(lambda ways, y: torch.where((ways == 0) & (y != 0), 255, ways)), "classes that are not of this episode are background (0) here, not void"),
+    (changed(lambda ways, y: torch.where(ways == 0, y, ways)), "the episode's classes are right; other classes keep their number, but must become background (0)"),
+    (lambda y, classes: in_place(torch.where(episode_labels(y, classes) == 0, 0, y), classes), "you replace within the map you still read: what has just become 1 is then taken for the data set's class 1. Write into a fresh map"),
+    (in_place, "two things: other classes must become 0, and you overwrite the map you still read. Start from a fresh map of zeros"),
 )  # fmt: skip
 
 
@@ -176,20 +132,22 @@ Drawn = tuple[np.ndarray, np.ndarray, int]  # class or classes, the supports' im
 
 
 def diagnose(
-    run: Callable[[np.random.Generator], tuple[Any, str]], faults: Callable[[Drawn], str], draws: int
-) -> tuple[list[Drawn], str | None]:
-    """Draw `draws` episodes: (the draws, the first fault); a fault of None means not filled in yet.
+    answer: Answer,
+    inputs: tuple[Any, ...],
+    draws: int,
+    faults: Callable[[Drawn], str],
+    lacks: Callable[[list[Drawn]], str],
+) -> str | None:
+    """The first fault of `draws` episodes, each `answer(*inputs, generator)`; None where nothing is filled in.
 
-    run: one draw from a generator, as `attempt` returns it. faults: what is wrong with a draw, or "".
+    faults: what is wrong with a draw, or "". lacks: what is wrong with all of them together, or "".
     """
-    seed = int(torch.randint(2**31, ()))
+    seed = whole(0, 2**31 - 1)
     found: list[Drawn] = []
     for index in range(draws):
-        value, error = run(np.random.default_rng([seed, index]))
-        if error:
-            return found, error
-        if value is None or value is Ellipsis:
-            return found, None
+        value, error = attempt(answer, (*inputs, np.random.default_rng([seed, index])))
+        if error or blank(value):
+            return error or None
         try:
             label, supports, query = value
             value = np.atleast_1d(label), np.asarray(supports), int(query)
@@ -197,18 +155,23 @@ def diagnose(
         except (TypeError, ValueError, IndexError):
             fault = "return three things: class or classes, the supports' images, and the query's image"
         if fault:
-            return found, fault
+            return fault
         found.append(value)
     last: tuple[Any, ...] = found[-1]
-    again, _ = run(np.random.default_rng([seed, draws - 1]))
+    again, _ = attempt(answer, (*inputs, np.random.default_rng([seed, draws - 1])))
     if again is None or not all(np.array_equal(np.squeeze(a), np.squeeze(b)) for a, b in zip(last, again)):
-        return found, "the same generator gives another episode each time: draw from `rng` only"
-    return found, ""
+        return "the same generator gives another episode each time: draw from `rng` only"
+    return lacks(found)
+
+
+def toy_generator() -> np.random.Generator:
+    """A fresh NumPy generator, seeded by torch's."""
+    return np.random.default_rng(whole(0, 2**31 - 1))
 
 
 def toy_pools(classes: int = 4, images: int = 14) -> dict[int, np.ndarray]:
     """Random pools of 7 to 9 images for each of `classes` labels; images show several classes."""
-    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    rng = toy_generator()
     labels = rng.choice(np.arange(1, 21), classes, replace=False)
     return {int(c): np.sort(rng.choice(images, rng.integers(7, 10), replace=False)) for c in labels}
 
@@ -236,48 +199,36 @@ def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: 
     return ""
 
 
+def sampler_lacks(draws: list[Drawn], pools: dict[int, np.ndarray], ways: int) -> str:
+    """What draws that keep the rules never do, as a sentence; "" where each thing has its turn."""
+    if len({c for classes, _, _ in draws for c in classes}) < len(pools):
+        return "some classes are never drawn: every class should have its turn"
+    seen = {
+        (int(c), int(i)) for classes, supports, _ in draws for c, row in zip(classes, supports) for i in row
+    }
+    if any((c, int(i)) not in seen for c, pool in pools.items() for i in pool):
+        return "some images are never supports: choose at random, not the first of the pool"
+    places = {way for classes, _, q in draws for way, c in enumerate(classes)
+              if all((q in pools[int(d)]) == (d == c) for d in classes)}  # fmt: skip
+    if len(places) < ways:
+        return "the query always comes from the same way: draw the way that supplies it for each episode"
+    return ""
+
+
 def sampler(answer: Answer) -> bool | None:
     """`my_draw(pools, ways, shots, rng)` -> classes (W,), supports (W, K), query."""
     for ways, shots in ((1, 3), (2, 2)):
         pools = toy_pools()
-
-        def run(
-            rng: np.random.Generator,
-            pools: dict[int, np.ndarray] = pools,
-            ways: int = ways,
-            shots: int = shots,
-        ) -> tuple[Any, str]:
-            return attempt(answer, ({c: p.copy() for c, p in pools.items()}, ways, shots, rng))
-
         faults = partial(sampler_faults, pools=pools, ways=ways, shots=shots)
-        draws, fault = diagnose(run, faults, 200)
-        if fault is None:
-            return unfilled()
-        if fault:
-            return say(False, fault)
-        if len({c for classes, _, _ in draws for c in classes}) < len(pools):
-            return say(False, "some classes are never drawn: every class should have its turn")
-        seen = {
-            (int(c), int(i))
-            for classes, supports, _ in draws
-            for c, row in zip(classes, supports)
-            for i in row
-        }
-        if any((c, int(i)) not in seen for c, pool in pools.items() for i in pool):
-            return say(False, "some images are never supports: choose at random, not the first of the pool")
-        places = {way for classes, _, q in draws for way, c in enumerate(classes)
-                  if all((q in pools[int(d)]) == (d == c) for d in classes)}  # fmt: skip
-        if len(places) < ways:
-            return say(
-                False,
-                "the query always comes from the same way: draw the way that supplies it for each episode",
-            )
-    return say(True, "400 episodes on fresh toy data, and not one breaks a rule")
+        lacks = partial(sampler_lacks, pools=pools, ways=ways)
+        if (fault := diagnose(answer, (pools, ways, shots), 200, faults, lacks)) != "":
+            return verdict(fault, "")
+    return verdict("", "400 episodes on fresh toy data, and not one breaks a rule")
 
 
 def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
     """A random table (images, 1 + 6), which image shows which label, and the 4 seen labels of 1..6."""
-    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    rng = toy_generator()
     shows = np.ones((images, 7), bool)  # the background is everywhere
     shows[:, 1:] = rng.random((images, 6)) < 0.3
     seen = sorted(int(c) for c in rng.choice(np.arange(1, 7), 4, replace=False))
@@ -309,22 +260,23 @@ def leak_faults(draw: Drawn, shows: np.ndarray, seen: list[int], shots: int) -> 
     return ""
 
 
-def leak(answer: Answer) -> bool | None:
-    """`my_draw(shows, seen, shots, rng)` -> label, supports (K,), query; nothing of a test class."""
-    shows, seen = toy_shows()
-
-    def run(rng: np.random.Generator) -> tuple[Any, str]:
-        return attempt(answer, (shows.copy(), list(seen), 2, rng))
-
-    draws, fault = diagnose(run, lambda d: leak_faults(d, shows, seen, 2), 400)
-    if fault is None:
-        return unfilled()
-    if fault:
-        return say(False, fault)
+def leak_lacks(draws: list[Drawn], shows: np.ndarray, seen: list[int]) -> str:
+    """What tight draws never do, as a sentence; "" where each seen class and clean image has its turn."""
     unseen = [c for c in range(1, shows.shape[1]) if c not in seen]
     clean = set(np.flatnonzero(shows[:, seen].any(1) & ~shows[:, unseen].any(1)).tolist())
     if len({int(c) for label, _, _ in draws for c in label}) < len(seen):
-        return say(False, "tight, but some seen classes are never drawn")
+        return "tight, but some seen classes are never drawn"
     if clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)}:
-        return say(False, "tight, but too strict: images that show several seen classes may stay")
-    return say(True, "tight: 400 training episodes on fresh toy data, no test class and no repeated image")
+        return "tight, but too strict: images that show several seen classes may stay"
+    return ""
+
+
+def leak(answer: Answer) -> bool | None:
+    """`my_draw(shows, seen, shots, rng)` -> label, supports (K,), query; nothing of a test class."""
+    shows, seen = toy_shows()
+    faults = partial(leak_faults, shows=shows, seen=seen, shots=2)
+    lacks = partial(leak_lacks, shows=shows, seen=seen)
+    return verdict(
+        diagnose(answer, (shows, seen, 2), 400, faults, lacks),
+        "tight: 400 training episodes on fresh toy data, no test class and no repeated image",
+    )

@@ -12,35 +12,24 @@ from . import harness
 Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
 
 
-def predicted(
-    answer: Any, right: float, tolerance: float, yes: str, wrong: Sequence[tuple[float, str]], no: str
-) -> bool | None:
-    """A predicted number, with a sentence of its own for each likely slip."""
-    try:
-        near = [why for value, why in wrong if abs(float(answer) - value) <= tolerance]
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        near = []
-    return harness.number(answer, right, tolerance, yes, near[0] if near else no)
-
-
 # ---- sizes and receptive fields ----------------------------------------------------------------
 
 
 def side(answer: object) -> bool | None:
     """ex-02-side: the side of the feature map of a 321 x 321 image."""
     right = VGG16(width=1 / 64)(torch.zeros(1, 3, 321, 321)).shape[-1]
-    return predicted(
+    return harness.number(
         answer,
         right,
         0,
         "right: 321 -> 161 -> 81 -> 41, and the fourth pool keeps 41",
+        "not yet: put 321 through the formula once for each pool with stride 2; what else changes the size?",
         [
             (21, "21 is what a fourth pool of stride 2 would leave: maxpool4 has stride 1 here"),
             (40, "321 / 8 rounded down is 40, but a pool with kernel 3 and padding 1 rounds its halves up"),
             (39, "39 is what pools with kernel 2 and no padding leave: ours have kernel 3 and padding 1"),
             (11, "11 is the side behind five halvings: maxpool4 has stride 1, and maxpool5 is gone"),
         ],
-        "not yet: put 321 through the formula once for each pool with stride 2; what else changes the size?",
     )
 
 
@@ -54,43 +43,29 @@ def looks_at_reference(index: int, layers: Sequence[Layer]) -> tuple[int, int]:
 
 
 def looks_at_inputs() -> tuple[int, tuple[Layer, ...]]:
-    def draw(low: int, high: int) -> int:
-        return int(torch.randint(low, high + 1, ()))
+    """The number of a feature, and three to five layers in which each known mistake shows."""
+    whole = harness.whole
+    layers = tuple((whole(2, 5), whole(1, 3), whole(1, 4), whole(2, 3)) for _ in range(whole(3, 5)))
+    return whole(3, 20), layers
 
-    layers = tuple((draw(2, 5), draw(1, 3), draw(1, 4), draw(2, 3)) for _ in range(draw(3, 5)))
-    return draw(3, 20), layers
 
-
-def changed(change: Callable[[Layer], Layer]) -> Callable[[int, Sequence[Layer]], tuple[int, int]]:
+def changed(change: Callable[[Layer], Layer]) -> harness.Answer:
     """The reference on layers that were read wrongly."""
     return lambda index, layers: looks_at_reference(index, tuple(change(layer) for layer in layers))
 
 
-def field_size(index: int, layers: Sequence[Layer]) -> int:
-    first, last = looks_at_reference(index, layers)
-    return last - first + 1
-
-
 LOOKS_AT_MISTAKES = (
-    (
-        lambda index, layers: looks_at_reference(index, layers[::-1]),
-        "you walk from the image to the feature; the index belongs to the last layer, so start there",
-    ),
+    (lambda index, layers: looks_at_reference(index, layers[::-1]),
+     "you walk from the image to the feature; the index belongs to the last layer, so start there"),
     (changed(lambda x: (x[0], x[1], 0, x[3])), "padding shifts the window: position 0 begins at -padding"),
     (changed(lambda x: (*x[:3], 1)), "dilation is missing: the last tap sits dilation * (kernel - 1) later"),
-    (
-        changed(lambda x: (x[0] + 1, *x[1:])),
-        "one tap too many: from the first to the last of `kernel` taps there are kernel - 1 steps",
-    ),
-    (
-        changed(lambda x: (x[0], 1, *x[2:])),
-        "stride is missing: output i begins at input i * stride - padding",
-    ),
-    (
-        field_size,
-        "that is the size of the receptive field; wanted are its two ends, (first, last)",
-    ),
-)
+    (changed(lambda x: (x[0] + 1, *x[1:])),
+     "one tap too many: from the first to the last of `kernel` taps there are kernel - 1 steps"),
+    (changed(lambda x: (x[0], 1, *x[2:])),
+     "stride is missing: output i begins at input i * stride - padding"),
+    (lambda *x: 1 + looks_at_reference(*x)[1] - looks_at_reference(*x)[0],
+     "that is the size of the receptive field; wanted are its two ends, (first, last)"),
+)  # fmt: skip
 
 
 def looks_at(answer: harness.Answer) -> bool | None:
@@ -107,18 +82,18 @@ def looks_at(answer: harness.Answer) -> bool | None:
 
 def dilation(answer: object) -> bool | None:
     """ex-02-dilation: the receptive field with dilation 4 in conv5."""
-    return predicted(
+    return harness.number(
         answer,
         307,
         0,
         "right: 115 behind pool4, then three times 2 * 4 * 8 = 64",
+        "not yet: start from 115 behind pool4; each of three convolutions adds 2 taps * dilation * step",
         [
             (211, "211 is the receptive field with dilation 2"),
             (422, "doubling the dilation does not double the whole: the 115 pixels behind pool4 stay"),
             (139, "you forgot the step: neighbours of the feature map are 8 pixels of the image apart"),
             (243, "243 widens one convolution only: all three of conv5 gain 2 * 2 * 8 = 32 over dilation 2"),
         ],
-        "not yet: start from 115 behind pool4; each of three convolutions adds 2 taps * dilation * step",
     )
 
 
@@ -128,17 +103,17 @@ def dilation(answer: object) -> bool | None:
 def half_width(answer: object) -> bool | None:
     """ex-02-half-width: the number of parameters at width 0.5, to within one per cent."""
     right = sum(p.numel() for p in VGG16(width=0.5).parameters())
-    return predicted(
+    return harness.number(
         answer,
         right,
         right * 0.01,
         f"right: {right:,}, a quarter and a little: a kernel has inputs and outputs, and both are halved",
+        "not yet: a kernel has in x out x 9 weights; which of the three factors depend on the width?",
         [
             (14_714_688 / 2, "half is what the biases do; a kernel has in x out channels, and both shrink"),
             (14_714_688 / 8, "an eighth is too few: the 3 x 3 window does not shrink, only the channels do"),
             (14_714_688 / 16, "a sixteenth is width 0.25"),
         ],
-        "not yet: a kernel has in x out x 9 weights; which of the three factors depend on the width?",
     )
 
 
@@ -151,43 +126,27 @@ def fold_reference(
 
 
 def fold_inputs() -> tuple[Any, ...]:
+    """Weight (4, 4, 3, 3), then bias, gamma, beta, mean and variance (4,), and an eps that is felt."""
     vectors = [torch.randn(4) for _ in range(4)]  # bias, gamma, beta, mean
     return torch.randn(4, 4, 3, 3), *vectors, torch.rand(4) + 0.2, 0.1
 
 
 FOLD_MISTAKES = (
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, v, 0.0),
-        "eps is missing: BatchNorm divides by the root of (var + eps)",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, (v + e) ** 2 - e, e),
-        "you divide by the variance: BatchNorm divides by its square root",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, 0 * b, g, bt, m, v, e),
-        "the convolution's own bias got lost: BatchNorm sees w * x + b, so b is shifted and scaled too",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, 0 * m, v, e),
-        "the running mean is missing: it is taken off before the scaling",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
-        "the bias must be scaled as well: (bias - mean) * scale + beta",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: (
-            w * (g / (v + e).sqrt()).view(1, -1, 1, 1),
-            fold_reference(w, b, g, bt, m, v, e)[1],
-        ),
-        "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis",
-    ),
-    (
-        lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
-        "beta is missing: BatchNorm adds it at the very end",
-    ),
-)
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, v, 0.0),
+     "eps is missing: BatchNorm divides by the root of (var + eps)"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, (v + e) ** 2 - e, e),
+     "you divide by the variance: BatchNorm divides by its square root"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, 0 * b, g, bt, m, v, e),
+     "the convolution's own bias got lost: BatchNorm sees w * x + b, so b is shifted and scaled too"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, 0 * m, v, e),
+     "the running mean is missing: it is taken off before the scaling"),
+    (lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
+     "the bias must be scaled as well: (bias - mean) * scale + beta"),
+    (lambda w, b, g, bt, m, v, e: (w * (g / (v + e).sqrt()).view(1, -1, 1, 1), fold_reference(w, b, g, bt, m, v, e)[1]),
+     "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis"),
+    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
+     "beta is missing: BatchNorm adds it at the very end"),
+)  # fmt: skip
 
 
 def fold(answer: harness.Answer) -> bool | None:
@@ -215,46 +174,44 @@ SIDES = {
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """The network's convolutions, in the order in which they were put in."""
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def backbone(build: harness.Answer) -> bool | None:
-    """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
-    network, error = harness.attempt(build, (WIDTH,))
-    if error:
-        return harness.say(False, error)
-    if network is None or network is Ellipsis:
-        return harness.unfilled()
+def compared(network: object) -> harness.Verdict:
+    """What a backbone's convolutions and features say of it, once it has the weights of the package's."""
     if not isinstance(network, nn.Module):
-        return harness.say(False, f"return the network, an nn.Sequential, not {type(network).__name__}")
+        return False, f"return the network, an nn.Sequential, not {type(network).__name__}"
     truth, images = VGG16(WIDTH), torch.randn(2, 3, SIZE, SIZE)
     wanted = [c.weight.shape for c in convolutions(truth)]
     if [c.weight.shape for c in convolutions(network)] != wanted:
-        return harness.say(
-            False, f"it should have {len(wanted)} convolutions 3 x 3 with BLOCKS' channels times the width"
+        return (
+            False,
+            f"it should have {len(wanted)} convolutions 3 x 3 with BLOCKS' channels times the width",
         )
     for mine, theirs in zip(convolutions(network), convolutions(truth)):
         if mine.bias is None:
-            return harness.say(False, "VGG's convolutions have a bias: leave bias at its default")
+            return False, "VGG's convolutions have a bias: leave bias at its default"
         mine.load_state_dict(theirs.state_dict())
     with torch.no_grad():
         features, error = harness.attempt(network, (images,))
         right = truth(images)
         if error or not isinstance(features, Tensor):
-            return harness.say(False, error.replace("function", "network") or "it should return a tensor")
+            return False, error.replace("function", "network") or "it should return a tensor"
         if features.shape != right.shape:
             general = f"features {tuple(features.shape)} for a 128-pixel image, wanted {tuple(right.shape)}"
-            return harness.say(False, SIDES.get(features.shape[-1], general))
+            return False, SIDES.get(features.shape[-1], general)
         if features.min() >= 0:
-            return harness.say(
-                False, "no feature is negative: a ReLU still stands behind conv5_3, take it away"
-            )
+            return False, "no feature is negative: a ReLU still stands behind conv5_3, take it away"
         if harness.equal(features, right):
-            return harness.say(True, "right: it has the sides, the signs and, weight for weight, the values")
+            return True, "right: it has the sides, the signs and, weight for weight, the values"
         for convolution in convolutions(truth)[-len(BLOCKS[-1]) :]:
             convolution.dilation = convolution.padding = (1, 1)
         if harness.equal(features, truth(images)):
-            return harness.say(False, "the size is right, but conv5 is not dilated: dilation=2, padding=2")
-    return harness.say(
-        False, "the size is right, the values are not: conv, ReLU, conv, ReLU, then a pool with kernel 3"
-    )
+            return False, "the size is right, but conv5 is not dilated: dilation=2, padding=2"
+    return False, "the size is right, the values are not: conv, ReLU, conv, ReLU, then a pool with kernel 3"
+
+
+def backbone(build: harness.Answer) -> bool | None:
+    """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
+    return harness.inspected(lambda: build(WIDTH), compared)

@@ -1,34 +1,35 @@
 """Answers to the exercises of chapter 3: masked average pooling, prototypes, adjoints."""
 
-import contextlib
-import io
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
-from ..prototypes import EPSILON, VOID, masked_average_pool, support_prototypes
-from .harness import Answer, attempt, choice, implementation, number, say, unfilled
-
-
-def spatial_sum(x: Tensor) -> Tensor:
-    return x.sum((-2, -1))
+from ..prototypes import VOID, masked_average_pool, support_prototypes
+from .harness import (
+    Answer,
+    Verdict,
+    attempt,
+    choice,
+    implementation,
+    inspected,
+    mean_under,
+    number,
+    read,
+    say,
+    whole,
+)  # fmt: skip
 
 
 def up(
     features: Tensor, size: tuple[int, ...], mode: str = "bilinear", corners: bool | None = False
 ) -> Tensor:
+    """Features (C, h, w) at another size: (C, H, W')."""
     return interpolate(features[None], size=tuple(size), mode=mode, align_corners=corners)[0]
 
 
 def down(mask: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    """A mask (H, W') at another size: (h, w)."""
     return interpolate(mask[None, None], size=tuple(size), mode=mode)[0, 0]
-
-
-def mean_under(features: Tensor, mask: Tensor) -> Tensor:
-    """Features (..., C, H, W') and a mask (..., H, W') of one size to (..., C)."""
-    return spatial_sum(features * mask.unsqueeze(-3)) / (spatial_sum(mask)[..., None] + EPSILON)
 
 
 def blob(height: int, width: int) -> Tensor:
@@ -45,12 +46,9 @@ def blob(height: int, width: int) -> Tensor:
 
 
 def pool_inputs() -> tuple[Tensor, Tensor]:
-    h, w = (int(n) for n in torch.randint(4, 7, (2,)))
+    """Features (3, h, w) and a mask (H, W') whose sides are no multiples of theirs."""
+    h, w = whole(4, 6), whole(4, 6)
     return torch.randn(3, h, w) + 1, blob(3 * h + 1, 3 * w + 2)
-
-
-def resized(mode: str) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda f, m: mean_under(f, down(m, f.shape[-2:], mode))
 
 
 RESIZED = (
@@ -58,39 +56,34 @@ RESIZED = (
     "the mask (bilinear, align_corners=False), or carry the mask down with adjoint_upsample"
 )
 POOL_MISTAKES = (
-    (lambda f, m: f.mean((-2, -1)), "this is the mean over the whole image: the mask plays no part yet"),
-    (
-        lambda f, m: up(f, m.shape).mean((-2, -1)),
-        "this is the mean over the whole image: the mask plays no part yet",
-    ),
-    (
-        lambda f, m: (up(f, m.shape) * m).mean((-2, -1)),
-        "you divide by all H * W pixels: divide by the area of the mask, mask.sum()",
-    ),
-    (
-        lambda f, m: spatial_sum(up(f, m.shape) * m),
-        "this is the sum under the mask, not the mean: divide by the area of the mask",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape), 1 - m),
-        "this is the mean outside the mask: the background's, not the class's",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape), m).mean(),
-        "you average the channels too: sum over the two spatial dimensions only",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape, "bilinear", True), m),
-        "you upsample with align_corners=True: the authors, and this book, use align_corners=False",
-    ),
-    (
-        lambda f, m: mean_under(up(f, m.shape, "nearest", None), m),
-        "you upsample the features by nearest neighbour: use mode='bilinear', align_corners=False",
-    ),
-    (resized("nearest"), RESIZED.format("nearest")),
-    (resized("bilinear"), RESIZED.format("bilinear")),
-    (resized("area"), RESIZED.format("area")),
-)
+    *((wrong, "this is the mean over the whole image: the mask plays no part yet")
+      for wrong in (lambda f, m: f.mean((-2, -1)), lambda f, m: up(f, m.shape).mean((-2, -1)))),
+    (lambda f, m: (up(f, m.shape) * m).mean((-2, -1)),
+     "you divide by all H * W pixels: divide by the area of the mask, mask.sum()"),
+    (lambda f, m: (up(f, m.shape) * m).sum((-2, -1)),
+     "this is the sum under the mask, not the mean: divide by the area of the mask"),
+    (lambda f, m: mean_under(up(f, m.shape), 1 - m),
+     "this is the mean outside the mask: the background's, not the class's"),
+    (lambda f, m: mean_under(up(f, m.shape), m).mean(),
+     "you average the channels too: sum over the two spatial dimensions only"),
+    (lambda f, m: mean_under(up(f, m.shape, "bilinear", True), m),
+     "you upsample with align_corners=True: the authors, and this book, use align_corners=False"),
+    (lambda f, m: mean_under(up(f, m.shape, "nearest", None), m),
+     "you upsample the features by nearest neighbour: use mode='bilinear', align_corners=False"),
+    *((lambda f, m, mode=mode: mean_under(f, down(m, f.shape[-2:], mode)), RESIZED.format(mode))
+      for mode in ("nearest", "bilinear", "area")),
+)  # fmt: skip
+
+
+def empty_mask_fault(answer: Answer) -> str:
+    """What is wrong with the answer to an empty mask, or ""."""
+    value, error = attempt(answer, (torch.randn(3, 4, 4), torch.zeros(8, 8)))
+    if not error and torch.equal(torch.as_tensor(value).float(), torch.zeros(3)):
+        return ""
+    return (
+        "right, except that an empty mask must give zeros and yours does not: add 1e-5 to the area, "
+        "so that 0 / 0 cannot happen"
+    )
 
 
 def pool(answer: Answer) -> bool | None:
@@ -102,24 +95,14 @@ def pool(answer: Answer) -> bool | None:
             "the mask is larger than the features, so they cannot be multiplied yet: upsample the "
             "features to mask.shape first, or carry the mask down",
         )
-    with contextlib.redirect_stdout(io.StringIO()) as line:
-        verdict = implementation(
-            answer,
-            lambda f, m: masked_average_pool(f[None], m[None])[0],
-            pool_inputs,
-            "the mean under the mask, at the mask's own resolution, and zeros where the mask is empty",
-            POOL_MISTAKES,
-        )
-    if verdict:
-        value, error = attempt(answer, (torch.randn(3, 4, 4), torch.zeros(8, 8)))
-        if error or not torch.equal(torch.as_tensor(value).float(), torch.zeros(3)):
-            return say(
-                False,
-                "right, except that an empty mask must give zeros and yours does not: add 1e-5 to the area, "
-                "so that 0 / 0 cannot happen",
-            )
-    print(line.getvalue(), end="")
-    return verdict
+    return implementation(
+        answer,
+        lambda f, m: masked_average_pool(f[None], m[None])[0],
+        pool_inputs,
+        "the mean under the mask, at the mask's own resolution, and zeros where the mask is empty",
+        POOL_MISTAKES,
+        lacks=lambda: empty_mask_fault(answer),
+    )
 
 
 # ---- ex-03-background ----------------------------------------------------------------------------
@@ -127,7 +110,7 @@ def pool(answer: Answer) -> bool | None:
 
 def support_inputs() -> tuple[Tensor, Tensor]:
     """Features (W, K, C, H, W') and label maps (W, K, H, W') of the same size, with every label in each."""
-    ways, shots = 2, int(torch.randint(2, 4, ()))
+    ways, shots = 2, whole(2, 3)
     labels = torch.tensor([0, 0, 0, 1, 2, VOID])[torch.randint(6, (ways, shots, 6, 7))]
     labels[..., 0, :4] = torch.tensor([0, 1, 2, VOID])
     labels[0, 0, 3:] = 0  # background areas differ from image to image
@@ -135,63 +118,37 @@ def support_inputs() -> tuple[Tensor, Tensor]:
 
 
 def own_way(labels: Tensor) -> Tensor:
+    """Where label maps (W, K, H, W') hold the class of their way: bool, of the same shape."""
     return labels == torch.arange(1, len(labels) + 1).view(-1, 1, 1, 1)
 
 
-def joint(features: Tensor, masks: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The mean over all pixels under the masks, over the images in `dims` at once."""
-    masks = masks.float()[:, :, None]
-    pixels = (-2, -1)
-    return (features * masks).sum((*dims, *pixels)) / (masks.sum((*dims, *pixels)) + EPSILON)
-
-
 def background_of(masks: Tensor, features: Tensor) -> Tensor:
-    return mean_under(features, masks.float()).mean((0, 1))
+    """The mean (C,) over W * K images of their means under masks (W, K, H, W')."""
+    return mean_under(features, masks).mean((0, 1))
 
 
 BACKGROUND_MISTAKES = (
-    (
-        lambda f, y: background_of((y == 0) | (y == VOID), f),
-        "you count void pixels (255) as background: Eq. 2 under the standard preset takes labels == 0 only",
-    ),
-    (
-        lambda f, y: background_of(~own_way(y), f),
-        "you exclude each image's own class only: the other classes of the episode, and void, stay out too",
-    ),
-    (
-        lambda f, y: background_of(~own_way(y) & (y != VOID), f),
-        "you exclude each image's own class only: pixels of the episode's other classes stay out as well",
-    ),
-    (
-        lambda f, y: background_of(y != 0, f),
-        "this is the mean of everything that is not background: turn the mask round",
-    ),
-    (
-        lambda f, y: joint(f, y == 0, (0, 1)),
-        "you average all background pixels at once: Eq. 2 first takes the mean within each image, then the "
-        "mean of these means",
-    ),
-    (
-        lambda f, y: mean_under(f, (y == 0).float()).sum((0, 1)),
-        "you add the means of the images but do not divide by ways * shots",
-    ),
-    (
-        lambda f, y: mean_under(f, (y == 0).float()).sum((0, 1)) / f.shape[1],
-        "you divide by the shots only: Eq. 2 divides by ways * shots, since every support image takes part",
-    ),
-    (
-        lambda f, y: mean_under(f, (y == 0).float())[0].mean(0),
-        "you use the images of the first way only: the background is pooled in all ways * shots images",
-    ),
-    (
-        lambda f, y: mean_under(f, (y == 0).float()).mean(1),
-        "that is one background for each way: take the mean over the ways too, there is one background",
-    ),
-    (
-        lambda f, y: f.mean((0, 1, 3, 4)),
-        "this is the mean over all pixels: the label maps play no part yet",
-    ),
-)
+    (lambda f, y: background_of((y == 0) | (y == VOID), f),
+     "you count void pixels (255) as background: Eq. 2 under the standard preset takes labels == 0 only"),
+    (lambda f, y: background_of(~own_way(y), f),
+     "you exclude each image's own class only: the other classes of the episode, and void, stay out too"),
+    (lambda f, y: background_of(~own_way(y) & (y != VOID), f),
+     "you exclude each image's own class only: pixels of the episode's other classes stay out as well"),
+    (lambda f, y: background_of(y != 0, f),
+     "this is the mean of everything that is not background: turn the mask round"),
+    (lambda f, y: mean_under(f, y == 0, (0, 1)),
+     "you average all background pixels at once: Eq. 2 first takes the mean within each image, then the "
+     "mean of these means"),
+    (lambda f, y: mean_under(f, y == 0).sum((0, 1)),
+     "you add the means of the images but do not divide by ways * shots"),
+    (lambda f, y: mean_under(f, y == 0).sum((0, 1)) / f.shape[1],
+     "you divide by the shots only: Eq. 2 divides by ways * shots, since every support image takes part"),
+    (lambda f, y: mean_under(f, y == 0)[0].mean(0),
+     "you use the images of the first way only: the background is pooled in all ways * shots images"),
+    (lambda f, y: mean_under(f, y == 0).mean(1),
+     "that is one background for each way: take the mean over the ways too, there is one background"),
+    (lambda f, y: f.mean((0, 1, 3, 4)), "this is the mean over all pixels: the label maps play no part yet"),
+)  # fmt: skip
 
 
 def background(answer: Answer) -> bool | None:
@@ -209,7 +166,8 @@ def background(answer: Answer) -> bool | None:
 
 
 def nearest_inputs() -> tuple[Tensor, int]:
-    h, w, factor = int(torch.randint(2, 5, ())), int(torch.randint(2, 5, ())), int(torch.randint(3, 5, ()))
+    """A small map (h * factor, w * factor), and the factor."""
+    h, w, factor = whole(2, 4), whole(2, 4), whole(3, 4)
     return torch.randn(h * factor, w * factor), factor
 
 
@@ -219,34 +177,21 @@ def nearest_reference(mask: Tensor, factor: int) -> Tensor:
 
 
 NEAREST_MISTAKES = (
-    (
-        lambda m, s: avg_pool2d(m[None], s)[0],
-        "this is the mean of each block, which is area resizing; the adjoint is the sum: check "
-        "(up * m).sum() == (f * yours).sum() on any f and m",
-    ),
-    (
-        lambda m, s: nearest_reference(m, s) / s,
-        "you divide by the factor once: the adjoint divides by nothing",
-    ),
-    (
-        lambda m, s: m[::s, ::s],
-        "you keep one pixel of each block, which is nearest resizing; but every pixel of a block was copied "
-        "from the same small pixel, so all of them give back",
-    ),
+    (lambda m, s: avg_pool2d(m[None], s)[0],
+     "this is the mean of each block, which is area resizing; the adjoint is the sum: check "
+     "(up * m).sum() == (f * yours).sum() on any f and m"),
+    (lambda m, s: nearest_reference(m, s) / s,
+     "you divide by the factor once: the adjoint divides by nothing"),
+    (lambda m, s: m[::s, ::s],
+     "you keep one pixel of each block, which is nearest resizing; but every pixel of a block was copied "
+     "from the same small pixel, so all of them give back"),
     (lambda m, s: max_pool2d(m[None], s)[0], "you take the largest of each block: the adjoint adds them up"),
-    (
-        lambda m, s: interpolate(m[None, None], scale_factor=s, mode="nearest")[0, 0],
-        "you upsample once more: the adjoint goes the other way, from (H, W) to (H / s, W / s)",
-    ),
-    (
-        lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
-        "this is bilinear resizing: the adjoint of copying is adding up",
-    ),
-    (
-        lambda m, s: nearest_reference(m, s).T,
-        "rows and columns have changed places",
-    ),
-)
+    (lambda m, s: interpolate(m[None, None], scale_factor=s, mode="nearest")[0, 0],
+     "you upsample once more: the adjoint goes the other way, from (H, W) to (H / s, W / s)"),
+    (lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
+     "this is bilinear resizing: the adjoint of copying is adding up"),
+    (lambda m, s: nearest_reference(m, s).T, "rows and columns have changed places"),
+)  # fmt: skip
 
 
 def nearest_adjoint(answer: Answer) -> bool | None:
@@ -292,30 +237,29 @@ def empty_shot(answer: object) -> bool | None:
 # ---- ex-03-fool ----------------------------------------------------------------------------------
 
 
-def fool_nearest(mask: object, size: tuple[int, int] = (24, 24)) -> bool | None:
-    """A mask (192, 192) that covers most of the image and that nearest resizing to (24, 24) loses."""
-    if mask is None or mask is Ellipsis:
-        return unfilled()
-    try:
-        mask = torch.as_tensor(mask).float()
-    except (TypeError, ValueError, RuntimeError):
-        return say(False, f"a tensor of shape (192, 192) is wanted, not {type(mask).__name__}")
+def lost(answer: object, size: tuple[int, int]) -> Verdict:
+    """Whether nearest resizing to `size` loses a mask that covers nine tenths of the image."""
+    if (mask := read(torch.as_tensor, answer)) is None:
+        return False, f"a tensor of shape (192, 192) is wanted, not {type(answer).__name__}"
     if tuple(mask.shape) != (192, 192):
-        return say(False, f"the mask should have shape (192, 192), yours has {tuple(mask.shape)}")
+        return False, f"the mask should have shape (192, 192), yours has {tuple(mask.shape)}"
     if not ((mask == 0) | (mask == 1)).all():
-        return say(False, "a mask holds 0 and 1 only")
-    if left := int(down(mask, size, "nearest").sum()):
-        return say(
-            False, f"{left} of the 576 small pixels are still 1 after nearest resizing: which did it read?"
-        )
-    share = mask.mean().item()
+        return False, "a mask holds 0 and 1 only"
+    if left := int(down(mask.float(), size, "nearest").sum()):
+        return False, f"{left} of the 576 small pixels are still 1 after nearest resizing: which did it read?"
+    share = mask.float().mean().item()
     if share < 0.9:
-        return say(
+        return (
             False,
             f"nearest resizing loses it, but it covers {share:.0%} of the image: 90 % is asked for, and more is "
             "possible, since nearest reads one pixel of every 8 x 8 block and never looks at the other 63",
         )
-    return say(True, f"a mask over {share:.1%} of the image, and nearest resizing says that it is empty")
+    return True, f"a mask over {share:.1%} of the image, and nearest resizing says that it is empty"
+
+
+def fool_nearest(mask: object, size: tuple[int, int] = (24, 24)) -> bool | None:
+    """A mask (192, 192) that covers most of the image and that nearest resizing to (24, 24) loses."""
+    return inspected(lambda: mask, lambda value: lost(value, size))
 
 
 # ---- ex-03-repair --------------------------------------------------------------------------------
@@ -332,39 +276,28 @@ def repair_inputs() -> tuple[Tensor, Tensor]:
 
 
 def class_means(features: Tensor, labels: Tensor) -> Tensor:
-    return mean_under(features, own_way(labels).float())  # (W, K, C)
+    """Features (W, K, C, H, W') to the mean of each image under its own class: (W, K, C)."""
+    return mean_under(features, own_way(labels))
 
 
 def over_all_ways(features: Tensor, labels: Tensor) -> Tensor:
-    masks = [(labels == way + 1).float() for way in range(len(labels))]
-    return torch.stack([mean_under(features, mask).mean((0, 1)) for mask in masks])
+    """Features (W, K, C, H, W') to class prototypes (W, C), each pooled in the images of all ways."""
+    return torch.stack([background_of(labels == way + 1, features) for way in range(len(labels))])
 
 
 REPAIR_MISTAKES = (
-    (
-        lambda f, y: joint(f, own_way(y), (1,)),
-        "this is still the mean over the pixels of all shots at once: close each image's fraction before you "
-        "average over the shots",
-    ),
-    (
-        lambda f, y: class_means(f, y).sum(1),
-        "you add the means of the shots but do not divide by K",
-    ),
-    (
-        lambda f, y: class_means(f, y).sum(1) / own_way(y).flatten(2).any(2).sum(1, keepdim=True),
-        "you divide by the shots that show the object; Eq. 1 and the authors divide by K, and an empty mask "
-        "adds a zero",
-    ),
+    (lambda f, y: mean_under(f, own_way(y), (1,)),
+     "this is still the mean over the pixels of all shots at once: close each image's fraction before you "
+     "average over the shots"),
+    (lambda f, y: class_means(f, y).sum(1), "you add the means of the shots but do not divide by K"),
+    (lambda f, y: class_means(f, y).sum(1) / own_way(y).flatten(2).any(2).sum(1, keepdim=True),
+     "you divide by the shots that show the object; Eq. 1 and the authors divide by K, and an empty mask "
+     "adds a zero"),
     (lambda f, y: class_means(f, y)[:, 0], "you use the first shot only"),
-    (
-        over_all_ways,
-        "you pool a class in the images of all ways: Eq. 1 pools it in its own K images only",
-    ),
-    (
-        lambda f, y: mean_under(f, torch.ones_like(y).float()).mean(1),
-        "this is the mean over the whole images: the label maps play no part yet",
-    ),
-)
+    (over_all_ways, "you pool a class in the images of all ways: Eq. 1 pools it in its own K images only"),
+    (lambda f, y: mean_under(f, torch.ones_like(y)).mean(1),
+     "this is the mean over the whole images: the label maps play no part yet"),
+)  # fmt: skip
 
 
 def repair(answer: Answer) -> bool | None:

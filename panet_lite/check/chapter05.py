@@ -1,9 +1,5 @@
 """Answers to the exercises of chapter 5, prototype alignment regularisation."""
 
-import contextlib
-import io
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,8 +32,7 @@ TRUTH = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]])
 
 def pooled(features: Tensor, masks: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Means of (B, Q, C, h, w) under masks (B, Q, J, h, w): (B, J, C), jointly over the queries."""
-    sums = torch.einsum("bqchw,bqjhw->bjc", features, masks)
-    return sums / (masks.sum((1, 3, 4))[..., None] + epsilon)
+    return harness.mean_under(features[:, :, None], masks, (1,), epsilon)
 
 
 def hard(choice: Tensor, labels: int) -> Tensor:
@@ -45,44 +40,28 @@ def hard(choice: Tensor, labels: int) -> Tensor:
     return F.one_hot(choice, labels).movedim(-1, 2).float()
 
 
-def each_query(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    masks = hard(logits.argmax(2), logits.shape[2])
-    sums = torch.einsum("bqchw,bqjhw->bqjc", features, masks)
-    return (sums / (masks.sum((3, 4))[..., None] + EPSILON)).mean(1)
-
-
-def over_all_pixels(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    masks = hard(logits.argmax(2), logits.shape[2])
-    return torch.einsum("bqchw,bqjhw->bjc", features, masks) / masks[:, :, 0].flatten(1).shape[1]
-
-
-def sums_only(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    return torch.einsum("bqchw,bqjhw->bjc", features, hard(logits.argmax(2), logits.shape[2]))
+def found(logits: Tensor) -> Tensor:
+    """The hard masks (B, Q, J, h, w) of what logits (B, Q, J, h, w) predict."""
+    return hard(logits.argmax(2), logits.shape[2])
 
 
 PROTOTYPE_MISTAKES = (
-    (
-        lambda features, logits, labels: pooled(features, logits.softmax(2)),
-        "these are soft masks: the probabilities weigh the pixels, and a gradient would leak through them. "
-        "PAR takes the hard arg max",
-    ),
-    (
-        each_query,
-        "you average each query first and then the averages: here the pixels of all queries are pooled "
-        "jointly, so a query with more of the class weighs more",
-    ),
-    (
-        lambda features, logits, labels: pooled(features, hard(labels, logits.shape[2])),
-        "you pooled under the truth (labels). PAR pools under what the model predicted, the arg max of the "
-        "logits",
-    ),
-    (
-        lambda features, logits, labels: pooled(features, hard(logits.argmax(2), logits.shape[2]), 0.0),
-        "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area",
-    ),
-    (over_all_pixels, "you divided by the number of all pixels, not by the area of each class"),
-    (sums_only, "these are sums: divide by the area of each class, plus 1e-5"),
-)
+    (lambda features, logits, labels: pooled(features, logits.softmax(2)),
+     "these are soft masks: the probabilities weigh the pixels, and a gradient would leak through them. "
+     "PAR takes the hard arg max"),
+    (lambda features, logits, labels: harness.mean_under(features[:, :, None], found(logits)).mean(1),
+     "you average each query first and then the averages: here the pixels of all queries are pooled "
+     "jointly, so a query with more of the class weighs more"),
+    (lambda features, logits, labels: pooled(features, hard(labels, logits.shape[2])),
+     "you pooled under the truth (labels). PAR pools under what the model predicted, the arg max of the "
+     "logits"),
+    (lambda features, logits, labels: pooled(features, found(logits), 0.0),
+     "a class that is predicted nowhere gives 0 / 0: add the small epsilon 1e-5 to the area"),
+    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).mean((1, 4, 5)),
+     "you divided by the number of all pixels, not by the area of each class"),
+    (lambda features, logits, labels: (features[:, :, None] * found(logits)[:, :, :, None]).sum((1, 4, 5)),
+     "these are sums: divide by the area of each class, plus 1e-5"),
+)  # fmt: skip
 
 
 def draw_prototypes() -> tuple[Tensor, Tensor, Tensor]:
@@ -107,59 +86,28 @@ def query_prototypes(answer: harness.Answer) -> bool | None:
 # ---- exercise 2 ----------------------------------------------------------------------------------
 
 
-def ways_of(labels: Tensor) -> Tensor:
-    return torch.arange(1, labels.shape[1] + 1).view(1, -1, 1, 1, 1)
-
-
-def others_as_background(labels: Tensor) -> Tensor:
-    return torch.where(labels == VOID, VOID, (labels == ways_of(labels)).long())
-
-
-def void_as_background(labels: Tensor) -> Tensor:
-    return torch.where(labels == VOID, 0, alignment.way_labels(labels).long())
-
-
-def everything_else_background(labels: Tensor) -> Tensor:
-    return (labels == ways_of(labels)).long()
-
-
-def any_class(labels: Tensor) -> Tensor:
-    return torch.where(labels == VOID, VOID, (labels > 0).long())
-
-
-def number_kept(labels: Tensor) -> Tensor:
-    return torch.where((labels == ways_of(labels)) | (labels == 0), labels, VOID)
-
-
-def counted_from_zero(labels: Tensor) -> Tensor:
-    ways = ways_of(labels) - 1
-    return torch.where(labels == 0, 0, torch.where(labels == ways, 1, VOID))
-
-
-def background_lost(labels: Tensor) -> Tensor:
-    return torch.where(labels == ways_of(labels), 1, VOID)
+def own(labels: Tensor) -> Tensor:
+    """Where label maps (B, W, K, H, W') hold the class of their way: bool, of the same shape."""
+    return labels == torch.arange(1, labels.shape[1] + 1).view(1, -1, 1, 1, 1)
 
 
 LABEL_MISTAKES = (
-    (
-        others_as_background,
-        "the episode's other classes became background (0). Eq. 6 compares only this class with background, "
-        "and they are neither: make them 255",
-    ),
-    (void_as_background, "void pixels (255) became background: they say nothing, and must stay 255"),
-    (
-        everything_else_background,
-        "other classes and void pixels became background: only label 0 is background, the rest is 255",
-    ),
-    (any_class, "every class became 1: only the image's own way is 1, the other classes are 255"),
-    (
-        number_kept,
-        "the class kept its number: this is a two-class question, so each way's own class is 1, whatever "
-        "its number",
-    ),
-    (counted_from_zero, "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
-    (background_lost, "the background was lost: where the label is 0 it stays 0"),
-)
+    (lambda y: torch.where(y == VOID, VOID, own(y).long()),
+     "the episode's other classes became background (0). Eq. 6 compares only this class with background, "
+     "and they are neither: make them 255"),
+    (lambda y: torch.where(y == VOID, 0, alignment.way_labels(y).long()),
+     "void pixels (255) became background: they say nothing, and must stay 255"),
+    (lambda y: own(y).long(),
+     "other classes and void pixels became background: only label 0 is background, the rest is 255"),
+    (lambda y: torch.where(y == VOID, VOID, (y > 0).long()),
+     "every class became 1: only the image's own way is 1, the other classes are 255"),
+    (lambda y: torch.where(own(y) | (y == 0), y, VOID),
+     "the class kept its number: this is a two-class question, so each way's own class is 1, whatever "
+     "its number"),
+    (lambda y: torch.where(y == 0, 0, torch.where(own(y + 1), 1, VOID)),
+     "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
+    (lambda y: torch.where(own(y), 1, VOID), "the background was lost: where the label is 0 it stays 0"),
+)  # fmt: skip
 
 
 def draw_labels() -> tuple[Tensor]:
@@ -185,17 +133,22 @@ def way_labels(answer: harness.Answer) -> bool | None:
 
 def divisor(answer: object) -> bool | None:
     """Exercise 3: L_PAR with losses 0.3, 0.6, 0.9 of way 1, and way 2 never predicted."""
-    wrong = {
-        0.6: "0.6 is the mean over the three images that count. The divisor stays ways x shots = 6, whoever is "
-        "skipped",
-        1.8: "1.8 is the sum: Eq. 7 divides by C x K",
-        0.9: "0.9 divides by the number of ways only: Eq. 7 divides by ways x shots",
-    }
-    no = "no: a lost way adds nothing to the sum, then the sum is divided by ways x shots as ever"
-    for value, why in wrong.items():
-        if harness.equal(answer, value, 1e-3):
-            no = why
-    return harness.number(answer, 0.3, 1e-3, "right: 1.8 / 6. The lost way adds nothing and still counts", no)
+    return harness.number(
+        answer,
+        0.3,
+        1e-3,
+        "right: 1.8 / 6. The lost way adds nothing and still counts",
+        "no: a lost way adds nothing to the sum, then the sum is divided by ways x shots as ever",
+        [
+            (
+                0.6,
+                "0.6 is the mean over the three images that count. The divisor stays ways x shots = 6, whoever is "
+                "skipped",
+            ),
+            (1.8, "1.8 is the sum: Eq. 7 divides by C x K"),
+            (0.9, "0.9 divides by the number of ways only: Eq. 7 divides by ways x shots"),
+        ],
+    )
 
 
 def gradient(answer: object) -> bool | None:
@@ -216,17 +169,18 @@ def gradient(answer: object) -> bool | None:
 
 
 def reference(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 7 of one episode: (Q, C, h, w), (Q, J, h, w), (W, K, C, h, w), (W, K, H, W') -> scalar."""
     return alignment_loss(query[None], logits[None], support[None], labels[None])
 
 
 def variant(
     query: Tensor, logits: Tensor, support: Tensor, labels: Tensor,
-    *, soft: bool = False, shrink: bool = False, other: int = VOID,
+    *, soft: bool = False, shrink: bool = False, skip: bool = True, other: int = VOID,
 ) -> Tensor:  # fmt: skip
-    """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, what other classes become."""
+    """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, no skipping, others' label."""
     ways, shots = labels.shape[:2]
     choice = logits.argmax(1)
-    masks = logits.softmax(1)[None] if soft else hard(choice, 1 + ways)[None]
+    masks = logits.softmax(1)[None] if soft else hard(choice[None], 1 + ways)
     means = pooled(query[None], masks)[0]
     pairs = torch.stack([means[:1].expand(ways, -1), means[1:]], dim=1)
     scores = match(support, pairs).flatten(0, 1).unsqueeze(1)
@@ -235,40 +189,22 @@ def variant(
     targets = torch.where(strangers, other, targets)
     losses = episode_losses(scores, targets.flatten(0, 1).unsqueeze(1)).view(ways, shots)
     found = torch.stack([(choice == way).any() for way in range(1, ways + 1)])
-    losses = losses[found]
+    losses = losses[found] if skip else losses
     return losses.mean() if shrink else losses.sum() / (ways * shots)
 
 
-def all_at_once(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
-    """No skipping: a way that was never predicted is judged by its zero prototype."""
-    means = alignment.query_prototypes(query[None], logits[None])[0][0]
-    pairs = torch.stack([means[:1].expand(len(labels), -1), means[1:]], dim=1)
-    scores = match(support, pairs).flatten(0, 1).unsqueeze(1)
-    return episode_losses(scores, alignment.way_labels(labels[None])[0].flatten(0, 1).unsqueeze(1)).mean()
-
-
 REPAIR_MISTAKES = (
-    (
-        lambda *x: variant(*x, soft=True, shrink=True),
-        "both faults are still there: look at the masks, and at what the sum is divided by",
-    ),
-    (
-        lambda *x: variant(*x, soft=True),
-        "the divisor is right now. The other fault is in the masks: they should be the hard arg max",
-    ),
-    (
-        lambda *x: variant(*x, shrink=True),
-        "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots",
-    ),
-    (
-        all_at_once,
-        "a class that was never predicted must add nothing: yours is judged by its zero prototype",
-    ),
-    (
-        lambda *x: variant(*x, other=0),
-        "the episode's other classes became background: the two-class question leaves them out",
-    ),
-)
+    (lambda *x: variant(*x, soft=True, shrink=True),
+     "both faults are still there: look at the masks, and at what the sum is divided by"),
+    (lambda *x: variant(*x, soft=True),
+     "the divisor is right now. The other fault is in the masks: they should be the hard arg max"),
+    (lambda *x: variant(*x, shrink=True),
+     "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots"),
+    (lambda *x: variant(*x, skip=False),
+     "a class that was never predicted must add nothing: yours is judged by its zero prototype"),
+    (lambda *x: variant(*x, other=0),
+     "the episode's other classes became background: the two-class question leaves them out"),
+)  # fmt: skip
 
 
 def draw_episode(lost: bool) -> tuple[Tensor, ...]:
@@ -303,26 +239,9 @@ def repair(answer: harness.Answer) -> bool | None:
     """Exercise 5: one episode's alignment loss, values and gradients."""
     cases = iter([draw_episode(lost) for lost in (True, False, True, False, True)])
     right = "right: hard masks, a divisor that stays, and a gradient that reaches the features only"
-
-    def judged() -> str:
-        try:
-            return leaks(answer)
-        except Exception as error:  # whatever a reader writes, the chapter goes on
-            return f"your function raised {type(error).__name__}: {error}"
-
-    verdict, line = quiet(
-        lambda: harness.implementation(answer, reference, lambda: next(cases), right, REPAIR_MISTAKES)
+    return harness.implementation(
+        answer, reference, lambda: next(cases), right, REPAIR_MISTAKES, lacks=lambda: leaks(answer)
     )
-    if verdict and (fault := judged()):
-        return harness.say(False, fault)
-    return harness.say(verdict, line)
-
-
-def quiet(check: Callable[[], bool | None]) -> tuple[bool | None, str]:
-    """Run a check without printing: its verdict and its sentence."""
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        verdict = check()
-    return verdict, out.getvalue().strip().splitlines()[-1][2:]
 
 
 # ---- exercise 6 ----------------------------------------------------------------------------------
@@ -334,19 +253,15 @@ def tiny_loss(mask: Tensor) -> float:
     return alignment_loss(QUERY[None, None], logits, SUPPORT[None, None, None], MASK[None, None, None]).item()
 
 
-def fool(answer: object) -> bool | None:
-    """Exercise 6: a query mask with a poor IoU and a low L_PAR."""
-    if answer is None or answer is Ellipsis:
-        return harness.unfilled()
-    try:
-        mask = torch.as_tensor(answer)
-    except (TypeError, ValueError, RuntimeError):
-        return harness.say(False, f"a 4 x 4 tensor of 0 and 1 is wanted, not {type(answer).__name__}")
+def fooled(answer: object) -> harness.Verdict:
+    """Whether a query mask (4, 4) of the tiny episode has a poor IoU and a low L_PAR."""
+    if (mask := harness.read(torch.as_tensor, answer)) is None:
+        return False, f"a 4 x 4 tensor of 0 and 1 is wanted, not {type(answer).__name__}"
     if tuple(mask.shape) != (4, 4) or not ((mask == 0) | (mask == 1)).all():
-        return harness.say(False, "a 4 x 4 tensor of 0 and 1 is wanted")
+        return False, "a 4 x 4 tensor of 0 and 1 is wanted"
     mask = mask.long()
     if not mask.any():
-        return harness.say(
+        return (
             False,
             "L_PAR is 0 here only since nothing was predicted and the way was skipped: call at least one pixel "
             "object",
@@ -354,12 +269,15 @@ def fool(answer: object) -> bool | None:
     iou = ((mask & TRUTH).sum() / (mask | TRUTH).sum()).item()
     loss, limit = tiny_loss(mask), tiny_loss(TRUTH)
     if iou >= 0.3:
-        return harness.say(False, f"the IoU is {iou:.2f}: it should be below 0.3")
+        return False, f"the IoU is {iou:.2f}: it should be below 0.3"
     if loss >= limit:
-        return harness.say(
+        return (
             False,
             f"the IoU is low, but L_PAR is {loss:.3f}, and the true mask has {limit:.3f}: mind the mean's direction",
         )
-    return harness.say(
-        True, f"fooled: IoU {iou:.2f}, L_PAR {loss:.3f}, less than the {limit:.3f} of the true mask"
-    )
+    return True, f"fooled: IoU {iou:.2f}, L_PAR {loss:.3f}, less than the {limit:.3f} of the true mask"
+
+
+def fool(answer: object) -> bool | None:
+    """Exercise 6: a query mask with a poor IoU and a low L_PAR."""
+    return harness.inspected(lambda: answer, fooled)

@@ -38,61 +38,33 @@ def class_ious(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int,
 
 
 def right_mean_iou(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> float:
+    """The mean over the classes that were drawn, of counts (E, 3) and classes (E,)."""
     return float(np.nanmean(class_ious(counts, classes, test_classes)))
 
 
-def per_image(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    return divide(counts).mean()
-
-
-def images_then_classes(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    return np.mean([divide(counts)[classes == c].mean() for c in test_classes if (classes == c).any()])
-
-
-def pooled(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    return divide(counts.sum(0))
-
-
-def idle_is_zero(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    return np.nan_to_num(class_ious(counts, classes, test_classes)).mean()
-
-
-def idle_is_nan(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    return class_ious(counts, classes, test_classes).mean()
-
-
-def dice(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    tp, fp, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
-    return (2 * tp / (2 * tp + fp + fn)).mean()
-
-
-def recall(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
-    tp, _, fn = np.stack([counts[classes == c].sum(0) for c in test_classes if (classes == c).any()], -1)
-    return (tp / (tp + fn)).mean()
+def ratio(counts: np.ndarray, classes: np.ndarray, weights: tuple[int, int, int]) -> Any:
+    """The mean over drawn classes of weighted TP among weighted TP, FP and FN, of counts (E, 3)."""
+    sums = np.stack([counts[classes == c].sum(0) for c in np.unique(classes)])
+    return (weights[0] * sums[:, 0] / (sums @ weights)).mean()
 
 
 MEAN_IOU_MISTAKES = (
-    (
-        per_image,
-        "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first",
-    ),
-    (
-        images_then_classes,
-        "you average over classes, but inside a class you average IoUs of single episodes: add up the counts of a "
-        "class, then divide once",
-    ),
-    (
-        pooled,
-        "you added up all classes: that is the foreground half of binary-IoU. Divide for each class, then average",
-    ),
-    (
-        idle_is_zero,
-        "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out",
-    ),
-    (idle_is_nan, "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out"),
-    (dice, "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once"),
-    (recall, "this is the recall, TP / (TP + FN): false positives belong to the union too"),
-)
+    (lambda n, c, tests: divide(n).mean(),
+     "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first"),
+    (lambda n, c, tests: np.mean([divide(n)[c == k].mean() for k in np.unique(c)]),
+     "you average over classes, but inside a class you average IoUs of single episodes: add up the counts of a "
+     "class, then divide once"),
+    (lambda n, c, tests: divide(n.sum(0)),
+     "you added up all classes: that is the foreground half of binary-IoU. Divide for each class, then average"),
+    (lambda n, c, tests: np.nan_to_num(class_ious(n, c, tests)).mean(),
+     "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out"),
+    (lambda n, c, tests: class_ious(n, c, tests).mean(),
+     "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out"),
+    (lambda n, c, tests: ratio(n, c, (2, 1, 1)),
+     "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once"),
+    (lambda n, c, tests: ratio(n, c, (1, 0, 1)),
+     "this is the recall, TP / (TP + FN): false positives belong to the union too"),
+)  # fmt: skip
 
 
 def mean_iou(answer: harness.Answer) -> bool | None:
@@ -111,50 +83,32 @@ def mean_iou(answer: harness.Answer) -> bool | None:
 
 
 def right_gap(mine: dict[int, float], reported: list[float]) -> float:
+    """The mean over the folds in `mine` of how far they are above the same folds as reported."""
     return sum(score - reported[fold] for fold, score in mine.items()) / len(mine)
 
 
 def against_the_mean(mine: dict[int, float], reported: list[float]) -> float:
+    """The mean of the folds in `mine`, compared with the mean of all that were reported."""
     return sum(mine.values()) / len(mine) - sum(reported) / len(reported)
 
 
-def folds_from_one(mine: dict[int, float], reported: list[float]) -> float:
-    return sum(score - reported[fold - 1] for fold, score in mine.items()) / len(mine)
-
-
-def in_order(mine: dict[int, float], reported: list[float]) -> float:
-    return sum(a - b for a, b in zip(mine.values(), reported)) / len(mine)
-
-
-def as_zero(mine: dict[int, float], reported: list[float]) -> float:
-    return sum(mine.values()) / len(reported) - sum(reported) / len(reported)
-
-
 GAP_MISTAKES = (
-    (
-        against_the_mean,
-        "you compare your folds with the mean of all four: this is the confusion of '41, not 48'. Compare each fold "
-        "with itself",
-    ),
-    (
-        lambda mine, reported: -right_gap(mine, reported),
-        "the sign: positive is when `mine` is above what was reported",
-    ),
-    (folds_from_one, "fold 0 is the first entry of `reported`: folds are counted from 0, splits from 1"),
-    (
-        in_order,
-        "you pair the scores in their order: fold 2 must be compared with reported[2], whichever folds are missing",
-    ),
-    (as_zero, "a fold that was not trained counts as a score of 0 here: leave it out on both sides"),
-    (
-        lambda mine, reported: right_gap(mine, reported) * len(mine),
-        "this is the sum of the gaps: divide by the number of folds you have",
-    ),
-    (
-        lambda mine, reported: right_gap(mine, reported) * len(mine) / len(reported),
-        "you divide by all four folds: divide by the number of those you have",
-    ),
-)
+    (against_the_mean,
+     "you compare your folds with the mean of all four: this is the confusion of '41, not 48'. Compare each fold "
+     "with itself"),
+    (lambda mine, reported: -right_gap(mine, reported),
+     "the sign: positive is when `mine` is above what was reported"),
+    (lambda mine, reported: right_gap(mine, [reported[-1], *reported[:-1]]),
+     "fold 0 is the first entry of `reported`: folds are counted from 0, splits from 1"),
+    (lambda mine, reported: right_gap(dict(enumerate(mine.values())), reported),
+     "you pair the scores in their order: fold 2 must be compared with reported[2], whichever folds are missing"),
+    (lambda mine, reported: (sum(mine.values()) - sum(reported)) / len(reported),
+     "a fold that was not trained counts as a score of 0 here: leave it out on both sides"),
+    (lambda mine, reported: right_gap(mine, reported) * len(mine),
+     "this is the sum of the gaps: divide by the number of folds you have"),
+    (lambda mine, reported: right_gap(mine, reported) * len(mine) / len(reported),
+     "you divide by all four folds: divide by the number of those you have"),
+)  # fmt: skip
 
 
 def draw_gap() -> tuple[dict[int, float], list[float]]:
@@ -181,66 +135,47 @@ def gap(answer: harness.Answer) -> bool | None:
 
 STANDARD, FLAWED = 15 / (15 + 15 + 5), 15 / (15 + 0 + 5)
 FLAW_MISTAKES = (
-    (
-        (FLAWED, STANDARD),
-        "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one",
-    ),
-    (
-        (STANDARD, STANDARD),
-        "the two cannot be equal: which false positives of carrot are in a picture without a carrot?",
-    ),
-    (
-        (FLAWED, FLAWED),
-        "the two cannot be equal: which false positives of carrot are in a picture without a carrot?",
-    ),
-    (
-        (STANDARD, 15 / (15 + 10 + 5)),
-        "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
-        "never looks at carrot",
-    ),
-    (
-        (STANDARD, 15 / (15 + 5 + 5)),
-        "the ten background pixels are forgiven, and so are the five of the pear: in that picture the paper's counting "
-        "never looks at carrot",
-    ),
-    (
-        ((0 + 15 / 20) / 2, FLAWED),
-        "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide",
-    ),
-    (
-        (15 / (15 + 5 + 5), FLAWED),
-        "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5",
-    ),
-    (
-        (15 / (15 + 10 + 5), FLAWED),
-        "in `standard` the five pear pixels called carrot are false positives as well: 10 + 5",
-    ),
-)
+    ((FLAWED, STANDARD),
+     "the two are interchanged: the paper's counting overlooks pixels, so its IoU is the higher one"),
+    *(((share, share),
+       "the two cannot be equal: which false positives of carrot are in a picture without a carrot?")
+      for share in (STANDARD, FLAWED)),
+    ((STANDARD, 15 / (15 + 10 + 5)),
+     "the five pear pixels called carrot are not counted as carrot's either: in that picture the paper's counting "
+     "never looks at carrot"),
+    ((STANDARD, 15 / (15 + 5 + 5)),
+     "the ten background pixels are forgiven, and so are the five of the pear: in that picture the paper's counting "
+     "never looks at carrot"),
+    (((0 + 15 / 20) / 2, FLAWED),
+     "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide"),
+    ((15 / (15 + 5 + 5), FLAWED),
+     "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5"),
+    ((15 / (15 + 10 + 5), FLAWED),
+     "in `standard` the five pear pixels called carrot are false positives as well: 10 + 5"),
+)  # fmt: skip
+
+
+def shares(answer: tuple[Any, Any]) -> harness.Verdict:
+    """What to say of IoUs counted by the standard and the paper's way."""
+    if (values := harness.read(lambda given: [float(value) for value in given], answer)) is None:
+        return False, "two numbers are wanted"
+    if max(values) > 1:
+        return False, "as shares, please: numbers between 0 and 1"
+    if np.allclose(values, (STANDARD, FLAWED), atol=0.006):
+        return True, "right: 3/7 and 3/4. Fifteen phantoms, and the paper's counting sees none of them"
+    for wrong, why in FLAW_MISTAKES:
+        if np.allclose(values, wrong, atol=0.006):
+            return False, why
+    parts = [
+        name for name, v, r in zip(("standard", "flawed"), values, (STANDARD, FLAWED)) if abs(v - r) > 0.006
+    ]
+    return False, f"not {' and '.join(parts)}: write down TP, FP and FN of carrot for each episode, then add"
 
 
 def flaw(standard: Any, flawed: Any) -> bool | None:
     """Exercise 3: IoU of carrot, all false positives counted and counted the paper's way."""
-    if any(value is None or value is Ellipsis for value in (standard, flawed)):
-        return harness.unfilled()
-    try:
-        values = float(standard), float(flawed)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        return harness.say(False, "two numbers are wanted")
-    if max(values) > 1:
-        return harness.say(False, "as shares, please: numbers between 0 and 1")
-    if np.allclose(values, (STANDARD, FLAWED), atol=0.006):
-        return harness.say(
-            True, "right: 3/7 and 3/4. Fifteen phantoms, and the paper's counting sees none of them"
-        )
-    for wrong, why in FLAW_MISTAKES:
-        if np.allclose(values, wrong, atol=0.006):
-            return harness.say(False, why)
-    parts = [
-        name for name, v, r in zip(("standard", "flawed"), values, (STANDARD, FLAWED)) if abs(v - r) > 0.006
-    ]
-    return harness.say(
-        False, f"not {' and '.join(parts)}: write down TP, FP and FN of carrot for each episode, then add"
-    )
+    given = None if harness.blank(standard, flawed) else (standard, flawed)
+    return harness.inspected(lambda: given, shares)
 
 
 # ---- exercise 4 ----------------------------------------------------------------------------------
@@ -271,6 +206,7 @@ def resampled(
 
 
 def ends(scores: np.ndarray, level: float = 0.95) -> Interval:
+    """The middle `level` of scores (B,)."""
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -282,79 +218,26 @@ def right_interval(
     return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, resamples=10_000)))
 
 
-def without_replacement(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return (right_mean_iou(counts, classes, test_classes),) * 2
-
-
-def of_the_episodes(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return ends(divide(counts))
-
-
-def of_per_image_means(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return ends(drawn(len(counts), rng) @ divide(counts) / len(counts))
-
-
-def two_thirds(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng)), 0.6827)
-
-
-def classes_resampled(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    ious = class_ious(counts, classes, test_classes)
-    return ends(rng.choice(ious, (1000, len(ious))).mean(1))
-
-
-def a_thousand_each(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return ends(resampled(counts, classes, test_classes, drawn(len(counts), rng, 1000)))
-
-
-def pooled_classes(
-    counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...], rng: np.random.Generator
-) -> Interval:
-    return ends(divide(drawn(len(counts), rng) @ counts))
-
-
 INTERVAL_MISTAKES = (
-    (
-        without_replacement,
-        "your interval has no width: without replacement each resample holds the same episodes. Draw *with* "
-        "replacement",
-    ),
-    (
-        of_the_episodes,
-        "these are quantiles of the episodes' own IoUs. The question is how the *mean* scatters: resample, compute the "
-        "score, a thousand times",
-    ),
-    (
-        of_per_image_means,
-        "you bootstrap the per-image mean. Compute the class-accumulated mean-IoU of each resample",
-    ),
-    (pooled_classes, "you add up all classes in a resample: divide for each class, then take the mean"),
-    (
-        two_thirds,
-        "this is the middle 68 % (one standard deviation to either side): take the quantiles 0.025 and 0.975",
-    ),
-    (
-        classes_resampled,
-        "you resample the classes. That is an honest interval too, for another question: here it is the episodes",
-    ),
-    (
-        a_thousand_each,
-        "your interval is too narrow: each resample must hold as many episodes as the test has, not 1,000; 1,000 is the "
-        "number of resamples",
-    ),
-)
+    (lambda *case: right_interval(*case)[::-1], "low comes first, then high"),
+    (lambda n, c, tests, rng: (right_mean_iou(n, c, tests),) * 2,
+     "your interval has no width: without replacement each resample holds the same episodes. Draw *with* "
+     "replacement"),
+    (lambda n, c, tests, rng: ends(divide(n)),
+     "these are quantiles of the episodes' own IoUs. The question is how the *mean* scatters: resample, compute the "
+     "score, a thousand times"),
+    (lambda n, c, tests, rng: ends(drawn(len(n), rng) @ divide(n) / len(n)),
+     "you bootstrap the per-image mean. Compute the class-accumulated mean-IoU of each resample"),
+    (lambda n, c, tests, rng: ends(divide(drawn(len(n), rng) @ n)),
+     "you add up all classes in a resample: divide for each class, then take the mean"),
+    (lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng)), 0.6827),
+     "this is the middle 68 % (one standard deviation to either side): take the quantiles 0.025 and 0.975"),
+    (lambda n, c, tests, rng: ends(rng.choice(class_ious(n, c, tests), (1000, len(tests))).mean(1)),
+     "you resample the classes. That is an honest interval too, for another question: here it is the episodes"),
+    (lambda n, c, tests, rng: ends(resampled(n, c, tests, drawn(len(n), rng, 1000))),
+     "your interval is too narrow: each resample must hold as many episodes as the test has, not 1,000; 1,000 is the "
+     "number of resamples"),
+)  # fmt: skip
 EPISODES = 100
 
 
@@ -364,46 +247,44 @@ def draw_interval() -> tuple[np.ndarray, np.ndarray, tuple[int, ...], np.random.
     return counts, classes, test_classes, np.random.default_rng()
 
 
-def near(a: Interval, b: Interval) -> bool:
+def near(a: tuple[float, ...], b: Interval) -> bool:
     """Two intervals agree within what 1,000 resamples leave: a sixth of the width of b, at both ends."""
-    slack = 0.16 * (b[1] - b[0]) + 1e-6
-    return abs(a[0] - b[0]) <= slack and abs(a[1] - b[1]) <= slack
+    slack = 0.16 * abs(b[1] - b[0]) + 1e-6
+    return len(a) == 2 and abs(a[0] - b[0]) <= slack and abs(a[1] - b[1]) <= slack
 
 
-def two_numbers(value: Any) -> Interval | None:
-    """The reader's answer as (low, high), or None."""
-    try:
-        low, high = (float(v) for v in value)
-    except (TypeError, ValueError, RuntimeError):
-        return None
+def two_numbers(value: Any) -> Interval:
+    """The reader's answer as (low, high)."""
+    low, high = (float(v) for v in value)
     return low, high
+
+
+def no_interval(values: list[tuple[float, ...]], truths: list[Interval]) -> str:
+    """What to say of intervals that no known mistake explains."""
+    if () in values:
+        return "return two numbers, (low, high)"
+    low, high = truths[-1]
+    yours = "[{:.3f}, {:.3f}]".format(*values[-1])
+    return f"on one of the tests about [{low:.3f}, {high:.3f}] is right, yours is {yours}"
 
 
 def interval(answer: harness.Answer) -> bool | None:
     """Exercise 4: (counts, classes, test classes, rng) -> (low, high)."""
-    cases = [draw_interval() for _ in range(3)]
-    found = []
-    for case in cases:
-        value, error = harness.attempt(answer, case)
-        if error:
-            return harness.say(False, error)
-        if value is None or value is Ellipsis:
-            return harness.unfilled()
-        if (pair := two_numbers(value)) is None:
-            return harness.say(False, "return two numbers, (low, high)")
-        found.append(pair)
-    if all(near(pair, right_interval(*case)) for pair, case in zip(found, cases)):
-        return harness.say(
-            True, "right: episodes with replacement, the score of each resample, the middle 95 %"
-        )
-    if all(near(pair[::-1], right_interval(*case)) for pair, case in zip(found, cases)):
-        return harness.say(False, "low comes first, then high")
-    for wrong, why in INTERVAL_MISTAKES:
-        if all(near(pair, wrong(*case)) for pair, case in zip(found, cases)):
-            return harness.say(False, why)
-    low, high = right_interval(*cases[-1])
-    yours = "[{:.3f}, {:.3f}]".format(*found[-1])
-    return harness.say(False, f"on one of the tests about [{low:.3f}, {high:.3f}] is right, yours is {yours}")
+
+    def pair(*case: Any) -> tuple[float, ...] | None:
+        value = answer(*case)
+        return None if harness.blank(value) else harness.read(two_numbers, value) or ()
+
+    return harness.implementation(
+        pair,
+        right_interval,
+        draw_interval,
+        "right: episodes with replacement, the score of each resample, the middle 95 %",
+        INTERVAL_MISTAKES,
+        trials=3,
+        same=near,
+        otherwise=no_interval,
+    )
 
 
 # ---- exercise 5 ----------------------------------------------------------------------------------
@@ -426,41 +307,36 @@ def passes(answer: object) -> bool | None:
 # ---- exercise 6 ----------------------------------------------------------------------------------
 
 
-def matrices_of(answer: Any) -> np.ndarray | None:
-    """A model's two confusion matrices as (1, 2, 2, 2), or None where it is something else."""
-    try:
-        matrices = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError, RuntimeError):
-        return None
+def matrices_of(answer: Any) -> np.ndarray:
+    """A model's two confusion matrices as (1, 2, 2, 2); a ValueError where it is something else."""
+    matrices = np.asarray(answer, dtype=float)
     if matrices.shape != (2, 2, 2) or not (np.isfinite(matrices).all() and (matrices >= 0).all()):
-        return None
+        raise ValueError
     return matrices[None]
 
 
-def ranking(model_a: object, model_b: object) -> bool | None:
-    """Exercise 6: A has the higher mean-IoU, B the higher binary-IoU, on one test."""
-    if any(answer is None or answer is Ellipsis for answer in (model_a, model_b)):
-        return harness.unfilled()
-    a, b = matrices_of(model_a), matrices_of(model_b)
+def ranked(answer: tuple[Any, Any]) -> harness.Verdict:
+    """Whether of two models' matrices (2, 2, 2) the first has the higher mean-IoU, the second binary-IoU."""
+    a, b = (harness.read(matrices_of, model) for model in answer)
     if a is None or b is None:
-        return harness.say(
-            False, "each model is an array of shape (2, 2, 2) of counts, none of them negative"
-        )
+        return False, "each model is an array of shape (2, 2, 2) of counts, none of them negative"
     if not np.allclose(a.sum(-1), b.sum(-1)):
-        return harness.say(
-            False, "this is not the same test: in each episode the rows of A and B must have the same sums"
-        )
+        return False, "this is not the same test: in each episode the rows of A and B must have the same sums"
     if (a.sum(-1) <= 0).any():
-        return harness.say(False, "every episode must show some object and some background: a row is empty")
+        return False, "every episode must show some object and some background: a row is empty"
     ours, theirs = (Result(m, np.array([[[1], [2]]]), (1, 2)) for m in (a, b))
     scores = ", ".join(
         f"{n} {r.mean_iou:.2f} mean-IoU and {r.binary_iou:.2f} binary-IoU"
         for n, r in (("A", ours), ("B", theirs))
     )
     if ours.mean_iou > theirs.mean_iou and ours.binary_iou < theirs.binary_iou:
-        return harness.say(True, f"right: {scores}. The ranking is the metric's choice")
+        return True, f"right: {scores}. The ranking is the metric's choice"
     if ours.mean_iou < theirs.mean_iou and ours.binary_iou > theirs.binary_iou:
-        return harness.say(False, f"nearly: {scores}. Give A the name of B, and B that of A")
-    return harness.say(
-        False, f"{scores}: make one object large and the other tiny, and let each model be good at one"
-    )
+        return False, f"nearly: {scores}. Give A the name of B, and B that of A"
+    return False, f"{scores}: make one object large and the other tiny, and let each model be good at one"
+
+
+def ranking(model_a: object, model_b: object) -> bool | None:
+    """Exercise 6: A has the higher mean-IoU, B the higher binary-IoU, on one test."""
+    given = None if harness.blank(model_a, model_b) else (model_a, model_b)
+    return harness.inspected(lambda: given, ranked)

@@ -19,94 +19,53 @@ def corners(mask: Tensor) -> tuple[slice, slice]:
     return slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
 
 
-def box_label_map(instances: Tensor, number: int) -> Tensor:
-    """1 in the box of object `number`, 255 in the boxes of the others, 0 outside all of them."""
+def boxed(instances: Tensor, order: list[int], number: int, short: int = 0) -> Tensor:
+    """(H, W), boxes of the objects in `order` over 0: 1 for `number`, else void; `short` pixels too small."""
     labels = torch.zeros_like(instances)
-    for other in instances.unique().tolist():
-        if other:
-            labels[corners(instances == other)] = VOID
-    labels[corners(instances == number)] = 1
-    return labels
-
-
-def box_of_the_mask(instances: Tensor, number: int) -> Tensor:
-    labels = box_label_map(instances, number)
-    labels[labels == 1] = VOID
-    labels[instances == number] = 1
-    return labels
-
-
-def box_of_all(instances: Tensor, number: int) -> Tensor:
-    labels = torch.zeros_like(instances)
-    labels[corners(instances > 0)] = 1
-    return labels
-
-
-def others_are_background(instances: Tensor, number: int) -> Tensor:
-    return (box_label_map(instances, number) == 1).to(instances.dtype)
-
-
-def others_are_class(instances: Tensor, number: int) -> Tensor:
-    return (box_label_map(instances, number) != 0).to(instances.dtype)
-
-
-def others_on_top(instances: Tensor, number: int) -> Tensor:
-    labels = box_label_map(instances, number)
-    for other in instances.unique().tolist():
-        if other not in (0, number):
-            labels[corners(instances == other)] = VOID
-    return labels
-
-
-def silent_outside(instances: Tensor, number: int) -> Tensor:
-    labels = box_label_map(instances, number)
-    return torch.where(labels == 1, 1, VOID).to(instances.dtype)
-
-
-def one_short(instances: Tensor, number: int) -> Tensor:
-    """The last row and column forgotten, as with a slice up to the maximum."""
-    labels = torch.zeros_like(instances)
-    order = [other for other in instances.unique().tolist() if other not in (0, number)]
-    for other in (*order, number):
+    for other in order:
         rows, columns = corners(instances == other)
-        place = slice(rows.start, rows.stop - 1), slice(columns.start, columns.stop - 1)
+        place = slice(rows.start, rows.stop - short), slice(columns.start, columns.stop - short)
         labels[place] = 1 if other == number else VOID
     return labels
 
 
-def number_kept(instances: Tensor, number: int) -> Tensor:
-    labels = box_label_map(instances, number)
-    return torch.where(labels == 1, number, labels).to(instances.dtype)
+def others(instances: Tensor, number: int) -> list[int]:
+    """The numbers of all objects in the map (H, W) but one."""
+    return [other for other in instances.unique().tolist() if other not in (0, number)]
+
+
+def box_label_map(instances: Tensor, number: int, short: int = 0) -> Tensor:
+    """1 in the box of object `number`, 255 in the boxes of the others, 0 outside all of them."""
+    return boxed(instances, [*others(instances, number), number], number, short)
 
 
 BOX_MISTAKES = (
-    (one_short, "the last row and column of the box are missing: a slice ends before its stop, so add 1"),
-    (
-        others_are_background,
-        "the other objects' boxes became background: they hold more of the same class, so they are neither "
-        "(255)",
-    ),
-    (others_are_class, "the other objects' boxes became 1: only one object was annotated, the rest is 255"),
-    (
-        others_on_top,
-        "where two boxes overlap, yours says nothing: the annotated box was drawn on purpose, so draw it last",
-    ),
-    (box_of_all, "this is one box around all objects: box the one that `number` names"),
-    (
-        silent_outside,
-        "everything outside the box became 255, so nothing is background and its prototype would be zero: "
-        "outside all boxes write 0",
-    ),
-    (box_of_the_mask, "this is still the object's mask: a box is filled, corner to corner"),
-    (number_kept, "the box holds the object's number: in a label map it is class 1, whichever object it was"),
-)
+    (lambda i, n: box_label_map(i, n, short=1),
+     "the last row and column of the box are missing: a slice ends before its stop, so add 1"),
+    (lambda i, n: (box_label_map(i, n) == 1).long(),
+     "the other objects' boxes became background: they hold more of the same class, so they are neither "
+     "(255)"),
+    (lambda i, n: (box_label_map(i, n) != 0).long(),
+     "the other objects' boxes became 1: only one object was annotated, the rest is 255"),
+    (lambda i, n: boxed(i, [n, *others(i, n)], n),
+     "where two boxes overlap, yours says nothing: the annotated box was drawn on purpose, so draw it last"),
+    (lambda i, n: boxed((i > 0).long(), [1], 1),
+     "this is one box around all objects: box the one that `number` names"),
+    (lambda i, n: torch.where(box_label_map(i, n) == 1, 1, VOID),
+     "everything outside the box became 255, so nothing is background and its prototype would be zero: "
+     "outside all boxes write 0"),
+    (lambda i, n: torch.where(i == n, 1, box_label_map(i, n).where(box_label_map(i, n) != 1, VOID)),
+     "this is still the object's mask: a box is filled, corner to corner"),
+    (lambda i, n: torch.where(box_label_map(i, n) == 1, n, box_label_map(i, n)),
+     "the box holds the object's number: in a label map it is class 1, whichever object it was"),
+)  # fmt: skip
 
 
 def draw_instances() -> tuple[Tensor, int]:
     """Three L-shaped objects of a class: two with overlapping boxes, one apart."""
     instances = torch.zeros(16, 22, dtype=torch.long)
-    y, x, tall, wide = (int(torch.randint(low, low + 3, ())) for low in (1, 1, 5, 5))
-    first = int(torch.randint(2, 4, ()))  # never 1: a box that keeps its number must differ from class 1
+    y, x, tall, wide = (harness.whole(low, low + 2) for low in (1, 1, 5, 5))
+    first = harness.whole(2, 3)  # never 1: a box that keeps its number must differ from class 1
     names = [first, *(n for n in (1, 2, 3) if n != first)]
     instances[y : y + tall, x] = instances[y + tall - 1, x : x + wide] = names[0]
     instances[y + 1 : y + tall - 2, x + wide - 2 : x + wide + 3] = names[1]
@@ -132,17 +91,21 @@ def box(answer: harness.Answer) -> bool | None:
 
 def mixture(answer: object) -> bool | None:
     """Exercise 2: object features (1, 0), table features (0, 1), the object fills 3/4 of its box."""
-    no = "no: the box's mean is 3/4 of (1, 0) plus 1/4 of (0, 1). What is its cosine with (1, 0)?"
-    for value, why in (
-        (0.75, "0.75 is the object's share of the box: divide by the length of (3/4, 1/4) for the cosine"),
-        (1.0, "1 would be the mean of the object alone: the box holds a quarter of table as well"),
-        (0.25, "0.25 is the table's share: the cosine is with the object"),
-        (0.3162, "this is the cosine with the table (0, 1): wanted is the one with the object (1, 0)"),
-    ):
-        if harness.equal(answer, value, 1e-3):
-            no = why
     return harness.number(
-        answer, 3 / 10**0.5, 2e-3, "right: 3 over the root of 10. A quarter of foreign pixels costs 0.05", no
+        answer,
+        3 / 10**0.5,
+        2e-3,
+        "right: 3 over the root of 10. A quarter of foreign pixels costs 0.05",
+        "no: the box's mean is 3/4 of (1, 0) plus 1/4 of (0, 1). What is its cosine with (1, 0)?",
+        [
+            (
+                0.75,
+                "0.75 is the object's share of the box: divide by the length of (3/4, 1/4) for the cosine",
+            ),
+            (1.0, "1 would be the mean of the object alone: the box holds a quarter of table as well"),
+            (0.25, "0.25 is the table's share: the cosine is with the object"),
+            (0.3162, "this is the cosine with the table (0, 1): wanted is the one with the object (1, 0)"),
+        ],
     )
 
 
@@ -164,47 +127,31 @@ def shots(answer: object) -> bool | None:
 
 
 def completed(labels: Tensor) -> Tensor:
+    """`complete_strokes` of (H, W) without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return complete_strokes(labels)
 
 
-def always_fill(labels: Tensor) -> Tensor:
+def filled(labels: Tensor) -> Tensor:
+    """Strokes (H, W) whose void is made background, whatever was marked."""
     return torch.where(labels == VOID, 0, labels)
 
 
-def fill_empty(labels: Tensor) -> Tensor:
-    return labels if (labels == 0).any() else always_fill(labels)
-
-
-def never_fill(labels: Tensor) -> Tensor:
-    return labels
-
-
-def fill_the_others(labels: Tensor) -> Tensor:
-    return always_fill(labels) if (labels == 0).any() else labels
-
-
-def fill_with_class(labels: Tensor) -> Tensor:
-    return torch.where(completed(labels) == 0, torch.where(labels == 0, 0, 1), labels)
-
-
-def one_class_only(labels: Tensor) -> Tensor:
-    return torch.where(completed(labels) == VOID, VOID, (labels == 1).to(labels.dtype))
-
-
 STROKE_MISTAKES = (
-    (
-        always_fill,
-        "you filled maps that have a background stroke, too: there the reader said what is background, and the "
-        "rest says nothing",
-    ),
-    (fill_empty, "a map without any stroke says nothing at all: leave it as it is"),
-    (never_fill, "nothing changed: where no pixel is 0, the background's prototype stays zero"),
-    (fill_the_others, "the wrong way round: fill the maps that have no background stroke"),
-    (fill_with_class, "you filled with the class: what is unpainted becomes background, 0"),
-    (one_class_only, "every stroke but that of class 1 was lost: keep all numbers as they are"),
-)
+    (filled,
+     "you filled maps that have a background stroke, too: there the reader said what is background, and the "
+     "rest says nothing"),
+    (lambda y: y if (y == 0).any() else filled(y),
+     "a map without any stroke says nothing at all: leave it as it is"),
+    (lambda y: y, "nothing changed: where no pixel is 0, the background's prototype stays zero"),
+    (lambda y: filled(y) if (y == 0).any() else y,
+     "the wrong way round: fill the maps that have no background stroke"),
+    (lambda y: torch.where(completed(y) == 0, torch.where(y == 0, 0, 1), y),
+     "you filled with the class: what is unpainted becomes background, 0"),
+    (lambda y: torch.where(completed(y) == VOID, VOID, (y == 1).long()),
+     "every stroke but that of class 1 was lost: keep all numbers as they are"),
+)  # fmt: skip
 
 
 def draw_strokes(kind: str) -> tuple[Tensor]:
@@ -212,7 +159,7 @@ def draw_strokes(kind: str) -> tuple[Tensor]:
     labels = torch.full((7, 9), VOID)
     values = {"class": [1], "two": [1, 2], "background": [2, 0], "none": []}[kind]
     for row, value in zip(torch.randperm(7).tolist(), values):
-        start = int(torch.randint(0, 5, ()))
+        start = harness.whole(0, 4)
         labels[row, start : start + 4] = value
     return (labels,)
 

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from . import harness
+from .harness import directions
 
 # ---- exercise 1: one dab more --------------------------------------------------------------------
 
@@ -18,27 +19,20 @@ def updated(mean: Tensor, area: int, features: Tensor) -> Tensor:
 
 
 UPDATE_MISTAKES = (
-    (
-        lambda mean, area, features: mean + features.mean(0),
-        "you added the two means; weigh each with its number of pixels, and divide by all of them",
-    ),
-    (
-        lambda mean, area, features: (mean + features.mean(0)) / 2,
-        "both means have the same weight, so a dab counts as much as all that was painted before: weigh by pixels",
-    ),
-    (
-        lambda mean, area, features: (mean * area + features.sum(0)) / area,
-        "the sum is right, but it is a sum over the new pixels as well: divide by all of them",
-    ),
-    (
-        lambda mean, area, features: (mean * area + features.mean(0)) / (area + 1),
-        "the dab counts as one pixel, whatever its size: add the sum of its features, not their mean",
-    ),
-)
+    (lambda mean, area, features: mean + features.mean(0),
+     "you added the two means; weigh each with its number of pixels, and divide by all of them"),
+    (lambda mean, area, features: (mean + features.mean(0)) / 2,
+     "both means have the same weight, so a dab counts as much as all that was painted before: weigh by pixels"),
+    (lambda mean, area, features: (mean * area + features.sum(0)) / area,
+     "the sum is right, but it is a sum over the new pixels as well: divide by all of them"),
+    (lambda mean, area, features: (mean * area + features.mean(0)) / (area + 1),
+     "the dab counts as one pixel, whatever its size: add the sum of its features, not their mean"),
+)  # fmt: skip
 
 
 def draw_dab() -> tuple[Tensor, int, Tensor]:
-    return torch.randn(6), int(torch.randint(5, 40, ())), torch.randn(int(torch.randint(2, 30, ())), 6) + 1
+    """A mean (6,), the number of its pixels, and the features (n, 6) of a dab."""
+    return torch.randn(6), harness.whole(5, 39), torch.randn(harness.whole(2, 29), 6) + 1
 
 
 def update(answer: harness.Answer) -> bool | None:
@@ -69,54 +63,34 @@ def again(answer: object) -> bool | None:
 # ---- exercise 3: few channels --------------------------------------------------------------------
 
 
+def cosines(vectors: Tensor) -> Tensor:
+    """The cosine of each vector with each: (N, C) -> (N, N)."""
+    unit = F.normalize(vectors, dim=1)
+    return unit @ unit.T
+
+
 def few_channel_cosines(vectors: Tensor, k: int) -> Tensor:
     """Cosines (N, N) of vectors (N, C), reduced to their k principal directions without centring."""
-    axes = torch.linalg.svd(vectors, full_matrices=False).Vh[:k]
-    unit = F.normalize(vectors @ axes.T, dim=1)
-    return unit @ unit.T
-
-
-def centred_cosines(vectors: Tensor, k: int) -> Tensor:
-    return few_channel_cosines(vectors - vectors.mean(0), k)
-
-
-def centred_axes(vectors: Tensor, k: int) -> Tensor:
-    axes = torch.linalg.svd(vectors - vectors.mean(0), full_matrices=False).Vh[:k]
-    unit = F.normalize(vectors @ axes.T, dim=1)
-    return unit @ unit.T
-
-
-def first_channels(vectors: Tensor, k: int) -> Tensor:
-    unit = F.normalize(vectors[:, :k], dim=1)
-    return unit @ unit.T
-
-
-def inner_products(vectors: Tensor, k: int) -> Tensor:
-    turned: Tensor = vectors @ torch.linalg.svd(vectors, full_matrices=False).Vh[:k].T
-    return turned @ turned.T
+    return cosines(vectors @ directions(vectors)[:k].T)
 
 
 CHANNEL_MISTAKES = (
-    (
-        centred_cosines,
-        "you moved the vectors to their mean first, as principal components usually do. A cosine is measured at the "
-        "origin, so the angles are others now: leave the mean alone",
-    ),
-    (
-        centred_axes,
-        "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
-        "the mean itself. Take them from the vectors as they are",
-    ),
-    (
-        first_channels,
-        "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd",
-    ),
-    (inner_products, "these are inner products: divide by both lengths, after the reduction"),
-)
+    (lambda x, k: few_channel_cosines(x - x.mean(0), k),
+     "you moved the vectors to their mean first, as principal components usually do. A cosine is measured at the "
+     "origin, so the angles are others now: leave the mean alone"),
+    (lambda x, k: cosines(x @ directions(x - x.mean(0))[:k].T),
+     "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
+     "the mean itself. Take them from the vectors as they are"),
+    (lambda x, k: cosines(x[:, :k]),
+     "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd"),
+    (lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k] @ x.T,
+     "these are inner products: divide by both lengths, after the reduction"),
+)  # fmt: skip
 
 
 def draw_vectors() -> tuple[Tensor, int]:
-    return torch.randn(20, 8) * torch.rand(8) + 2 * torch.randn(8), int(torch.randint(2, 5, ()))
+    """Twenty vectors (20, 8) around a mean far from the origin, and how many directions to keep."""
+    return torch.randn(20, 8) * torch.rand(8) + 2 * torch.randn(8), harness.whole(2, 4)
 
 
 def channels(answer: harness.Answer) -> bool | None:
@@ -145,22 +119,8 @@ def draw_maps() -> tuple[Tensor, Tensor]:
     return maps[0], maps[1]
 
 
-def click(answer: harness.Answer) -> bool | None:
-    """`answer(predicted, truth)`: (y, x, label) of the click that a careful corrector makes next."""
-    for _ in range(5):
-        predicted, truth = draw_maps()
-        value, error = harness.attempt(answer, (predicted, truth))
-        if error:
-            return harness.say(False, error)
-        if value is None or value is Ellipsis:
-            return harness.unfilled()
-        if (said := judged(value, predicted, truth)) is not None:
-            return harness.say(False, said)
-    return harness.say(True, "right: the middle of the largest mistake, labelled with what is true there")
-
-
-def judged(value: Any, predicted: Tensor, truth: Tensor) -> str | None:
-    """What is wrong with a click, or None."""
+def clicked(value: Any, predicted: Tensor, truth: Tensor) -> harness.Verdict:
+    """What to say of a click (y, x, label) on maps (H, W)."""
     try:
         y, x, label = (int(v) for v in value)
         depth = depth_of_errors(predicted, truth)
@@ -168,11 +128,22 @@ def judged(value: Any, predicted: Tensor, truth: Tensor) -> str | None:
     except (TypeError, ValueError, IndexError, RuntimeError):
         here = None
     if here is None:
-        return "return three whole numbers, (y, x, label), with y and x inside the map"
+        return False, "return three whole numbers, (y, x, label), with y and x inside the map"
     if here == 0:
-        return "that pixel is right already: a click there tells the model what it knows"
+        return False, "that pixel is right already: a click there tells the model what it knows"
     if here < depth.max().item() - 1e-6:
-        return "that pixel is wrong, but not the deepest: maximise the distance to the nearest right pixel"
+        return (
+            False,
+            "that pixel is wrong, but not the deepest: maximise the distance to the nearest right pixel",
+        )
     if label != truth[y, x]:
-        return "the place is right, the label is not: say what the pixel *is*, not what it was taken for"
-    return None
+        return (
+            False,
+            "the place is right, the label is not: say what the pixel *is*, not what it was taken for",
+        )
+    return True, "right: the middle of the largest mistake, labelled with what is true there"
+
+
+def click(answer: harness.Answer) -> bool | None:
+    """`answer(predicted, truth)`: (y, x, label) of the click that a careful corrector makes next."""
+    return harness.inspected(answer, clicked, draw_maps, trials=5)

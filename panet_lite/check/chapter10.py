@@ -11,27 +11,29 @@ from torch import Tensor
 from ..alignment import prototype_distance
 from ..prototypes import VOID
 from . import harness
+from .harness import directions
 
 # ---- exercise 1: the distance of Sec. 4.3 --------------------------------------------------------
 
 
-def means(features: Tensor, labels: Tensor) -> Tensor:
-    """The mean of each image under background and object: (K, C, h, w), (K, h, w) -> (K, 2, C)."""
-    masks = torch.stack([labels == 0, labels == 1], dim=1).float()  # (K, 2, h, w)
-    return torch.einsum("kchw,kmhw->kmc", features, masks) / masks.sum((2, 3))[..., None]
+def means(features: Tensor, labels: Tensor, over: tuple[int, ...] = ()) -> Tensor:
+    """Means of (..., C, h, w) where labels (..., h, w) are 0 and 1: (..., 2, C), jointly along `over`."""
+    masks = torch.stack([labels == 0, labels == 1], dim=-3)
+    return harness.mean_under(features.unsqueeze(-4), masks, over)
 
 
 def apart(own: Tensor, other: Tensor, normalised: bool) -> Tensor:
-    """Euclidean distance of prototypes (2, C) and (2, C): (2,)."""
+    """Euclidean distance of prototypes (..., C) and (..., C): (...)."""
     if normalised:
-        own, other = F.normalize(own, dim=1), F.normalize(other, dim=1)
-    distances: Tensor = (own - other).norm(dim=1)
+        own, other = F.normalize(own, dim=-1), F.normalize(other, dim=-1)
+    distances: Tensor = (own - other).norm(dim=-1)
     return distances
 
 
 def reference(
     support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
 ) -> Tensor:
+    """The package's distance on one episode of one way: as `distance` has it, to (2,)."""
     return prototype_distance(
         support[None, None],
         support_labels[None, None],
@@ -41,71 +43,28 @@ def reference(
     )[0]
 
 
-def pooled_jointly(
-    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
-) -> Tensor:
-    side_by_side = support.transpose(0, 1).flatten(1, 2)[None], support_labels.flatten(0, 1)[None]
-    return apart(means(*side_by_side)[0], means(query[None], query_labels[None])[0], normalised)
-
-
-def unit_pixels(
-    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
-) -> Tensor:
-    if normalised:
-        support, query = F.normalize(support, dim=1), F.normalize(query, dim=0)
-    own, other = means(support, support_labels).mean(0), means(query[None], query_labels[None])[0]
-    return apart(own, other, False)
-
-
-def void_is_background(
-    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
-) -> Tensor:
-    support_labels = torch.where(support_labels == VOID, 0, support_labels)
-    query_labels = torch.where(query_labels == VOID, 0, query_labels)
-    return reference(support, support_labels, query, query_labels, normalised)
-
-
-def shot_by_shot(
-    support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
-) -> Tensor:
-    other = means(query[None], query_labels[None])[0]
-    return torch.stack([apart(own, other, normalised) for own in means(support, support_labels)]).mean(0)
+def unit_pixels(features: Tensor, normalised: bool) -> Tensor:
+    """Features (..., C, h, w), each pixel's vector made one long if `normalised`."""
+    return F.normalize(features, dim=-3) if normalised else features
 
 
 DISTANCE_MISTAKES = (
-    (
-        lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
-        "`normalised` changes nothing: where it is true, make both prototypes one long first",
-    ),
-    (
-        lambda *parts: reference(*parts).square(),
-        "this is the squared distance: the root is missing",
-    ),
-    (
-        lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
-        "you average over the channels: the Euclidean norm sums the squares",
-    ),
-    (
-        lambda *parts: reference(*parts).flip(0),
-        "object and background changed places: the background comes first, as in `support_prototypes`",
-    ),
-    (
-        pooled_jointly,
-        "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images",
-    ),
-    (
-        unit_pixels,
-        "you made the pixels one long before you pooled: it is the prototypes that are normalised",
-    ),
-    (
-        void_is_background,
-        "void pixels (255) went into the background: they say nothing, and stay out of both masks",
-    ),
-    (
-        shot_by_shot,
-        "you measured each shot's own distance and averaged those: average the shots to one prototype first",
-    ),
-)
+    (lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
+     "`normalised` changes nothing: where it is true, make both prototypes one long first"),
+    (lambda *parts: reference(*parts).square(), "this is the squared distance: the root is missing"),
+    (lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
+     "you average over the channels: the Euclidean norm sums the squares"),
+    (lambda *parts: reference(*parts).flip(0),
+     "object and background changed places: the background comes first, as in `support_prototypes`"),
+    (lambda s, ys, q, yq, unit: apart(means(s, ys, (0,)), means(q, yq), unit),
+     "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images"),
+    (lambda s, ys, q, yq, unit: apart(means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False),
+     "you made the pixels one long before you pooled: it is the prototypes that are normalised"),
+    (lambda s, ys, q, yq, unit: reference(s, ys % VOID, q, yq % VOID, unit),
+     "void pixels (255) went into the background: they say nothing, and stay out of both masks"),
+    (lambda s, ys, q, yq, unit: apart(means(s, ys), means(q, yq), unit).mean(0),
+     "you measured each shot's own distance and averaged those: average the shots to one prototype first"),
+)  # fmt: skip
 
 
 def draw_distance(flags: Iterator[bool]) -> tuple[Any, ...]:
@@ -153,56 +112,37 @@ def scaling(answer: object) -> bool | None:
 # ---- exercise 3: there and back through k components ----------------------------------------------
 
 
+def rebuilt(features: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
+    """(N, C) -> (N, C): the features on the axes (k, C) chosen among their components (C, C)."""
+    middle = features.mean(0)
+    axes = choose(directions(features - middle))
+    return middle + (features - middle) @ axes.T @ axes
+
+
 def reconstruction(features: Tensor, components: int) -> Tensor:
     """(N, C) -> (N, C): what is left of the features on their first principal components."""
-    middle = features.mean(0)
-    _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
-    axes = axes[:components]
-    rebuilt: Tensor = middle + (features - middle) @ axes.T @ axes
-    return rebuilt
-
-
-def around_origin(features: Tensor, components: int) -> Tensor:
-    _, _, axes = torch.linalg.svd(features, full_matrices=False)
-    rebuilt: Tensor = features @ axes[:components].T @ axes[:components]
-    return rebuilt
-
-
-def last_components(features: Tensor, components: int) -> Tensor:
-    middle = features.mean(0)
-    _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
-    rebuilt: Tensor = middle + (features - middle) @ axes[-components:].T @ axes[-components:]
-    return rebuilt
+    return rebuilt(features, lambda axes: axes[:components])
 
 
 def whitened(features: Tensor, components: int) -> Tensor:
+    """(N, C) -> (N, C): as `reconstruction`, with all singular values 1."""
     middle = features.mean(0)
     left, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
     rebuilt: Tensor = middle + left[:, :components] @ axes[:components]
     return rebuilt
 
 
-def columns_for_rows(features: Tensor, components: int) -> Tensor:
-    middle = features.mean(0)
-    _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
-    axes = axes[:, :components]
-    rebuilt: Tensor = middle + (features - middle) @ axes @ axes.T
-    return rebuilt
-
-
 RECONSTRUCTION_MISTAKES = (
-    (
-        lambda x, k: reconstruction(x, k) - x.mean(0),
-        "the mean is missing: add it back, or every vector is measured from another origin",
-    ),
-    (
-        around_origin,
-        "the mean was not taken off before the SVD: these axes start at the origin, not at the cloud",
-    ),
-    (last_components, "these are the last components: the singular values come sorted, the largest first"),
+    (lambda x, k: reconstruction(x, k) - x.mean(0),
+     "the mean is missing: add it back, or every vector is measured from another origin"),
+    (lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k],
+     "the mean was not taken off before the SVD: these axes start at the origin, not at the cloud"),
+    (lambda x, k: rebuilt(x, lambda axes: axes[-k:]),
+     "these are the last components: the singular values come sorted, the largest first"),
     (whitened, "the singular values got lost: U alone has lost how far the cloud reaches along each axis"),
-    (columns_for_rows, "the axes are the rows of V^T (`Vh`), you took its columns"),
-)
+    (lambda x, k: rebuilt(x, lambda axes: axes[:, :k].T),
+     "the axes are the rows of V^T (`Vh`), you took its columns"),
+)  # fmt: skip
 
 
 def reconstruct(answer: harness.Answer) -> bool | None:
@@ -225,13 +165,14 @@ def nearest(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def nearest_by_length(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Labels (..., N) by Euclidean distance."""
     return torch.cdist(features, prototypes).argmin(-1)
 
 
 def steps(features: Tensor) -> Tensor:
     """`reconstruction` with 0, 1, ... C components at once: (N, C) -> (C + 1, N, C)."""
     middle = features.mean(0)
-    _, _, axes = torch.linalg.svd(features - middle, full_matrices=False)
+    axes = directions(features - middle)
     pieces = ((features - middle) @ axes.T).T[:, :, None] * axes[:, None]  # (C, N, C), one for each axis
     return middle + F.pad(pieces.cumsum(0), (0, 0, 0, 0, 1, 0))
 
@@ -248,32 +189,22 @@ def enough_components(
 
 
 def by_variance(features: Tensor, prototypes: Tensor, share: float) -> int:
+    """The smallest k whose components hold `share` of the variance of the features (N, C)."""
     values = torch.linalg.svdvals(features - features.mean(0)).square()
     return int((values.cumsum(0) / values.sum() < share).sum()) + 1
 
 
 ENOUGH_MISTAKES = (
-    (
-        lambda *parts: enough_components(*parts) - 1,
-        "one too few: yours is the last k that is not enough",
-    ),
-    (
-        lambda *parts: enough_components(*parts) + 1,
-        "one too many: count the components, and try k = 0 (every pixel at the mean) too",
-    ),
-    (
-        by_variance,
-        "you asked for a share of the variance. Asked is the share of pixels that keep their label",
-    ),
-    (
-        lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
-        "the mean was not added back: a cosine is measured from the origin, so the labels went astray",
-    ),
-    (
-        lambda *parts: enough_components(*parts, label=nearest_by_length),
-        "these labels are by Euclidean distance: the models of this book take the cosine",
-    ),
-)
+    (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
+    (lambda *parts: enough_components(*parts) + 1,
+     "one too many: count the components, and try k = 0 (every pixel at the mean) too"),
+    (by_variance,
+     "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
+    (lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
+     "the mean was not added back: a cosine is measured from the origin, so the labels went astray"),
+    (lambda *parts: enough_components(*parts, label=nearest_by_length),
+     "these labels are by Euclidean distance: the models of this book take the cosine"),
+)  # fmt: skip
 
 
 def draw_enough() -> tuple[Tensor, Tensor, float]:
@@ -338,26 +269,26 @@ def fault(found: Tensor, features: Tensor, before: Judged, after: Judged) -> str
     return ""
 
 
+def cheated(value: list[Any], features: Tensor, labels: Tensor) -> harness.Verdict:
+    """What to say of the two changed parts of features (2, N, C)."""
+    for part in value:
+        if not isinstance(part, Tensor) or part.shape != features[0].shape or not part.isfinite().all():
+            return (
+                False,
+                f"a finite tensor of shape {tuple(features[0].shape)} is wanted, like the features",
+            )
+    found = torch.stack(value)
+    before, after = judged(features, labels), judged(found.float(), labels)
+    why = fault(found, features, before, after)
+    right = "cheated: both distances fell to less than a tenth, and the IoU went from "
+    return not why, why or f"{right}{before[2]:.2f} to {after[2]:.2f}"
+
+
 def cheat(answer: harness.Answer) -> bool | None:
     """Exercise 5: a function of features (N, C) -> (N, C) that brings prototypes nearer to no avail."""
-    features, labels = cloud()
-    parts = []
-    for part in features:
-        value, error = harness.attempt(answer, (part,))
-        if error:
-            return harness.say(False, error)
-        if value is None or value is Ellipsis:
-            return harness.unfilled()
-        if not isinstance(value, Tensor) or value.shape != part.shape or not value.isfinite().all():
-            return harness.say(
-                False, f"a finite tensor of shape {tuple(part.shape)} is wanted, like the features"
-            )
-        parts.append(value)
-    found = torch.stack(parts)
-    before, after = judged(features, labels), judged(found.float(), labels)
-    if why := fault(found, features, before, after):
-        return harness.say(False, why)
-    return harness.say(
-        True,
-        f"cheated: both distances fell to less than a tenth, and the IoU went from {before[2]:.2f} to {after[2]:.2f}",
-    )
+
+    def both(features: Tensor, labels: Tensor) -> list[Any] | None:
+        parts = [answer(part) for part in features]
+        return None if harness.blank(*parts) else parts
+
+    return harness.inspected(both, cheated, cloud)

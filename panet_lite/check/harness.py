@@ -5,14 +5,20 @@ raises: a reader's error becomes a sentence.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..prototypes import EPSILON
+
+T = TypeVar("T")
 Answer = Callable[..., Any]  # a reader's function, which may want and give anything
 Mistake = tuple[Callable[..., Any], str]  # a wrong turn, and the sentence that explains it
+Verdict = tuple[bool, str]  # passed, and the sentence that says why
 
 
 def say(passed: bool | None, text: str) -> bool | None:
@@ -26,10 +32,37 @@ def unfilled() -> bool | None:
     return say(None, "not filled in yet")
 
 
-def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
-    """Call the reader's function: (value, ""), or (None, what it raised)."""
+def blank(*answers: object) -> bool:
+    """Whether one of the answers is still None or `...`."""
+    return any(answer is None or answer is Ellipsis for answer in answers)
+
+
+def read(kind: Callable[[Any], T], answer: object) -> T | None:
+    """The answer as `kind` makes it, float or torch.as_tensor, or None where it is nothing of the kind."""
     try:
-        return answer(*(x.clone() if isinstance(x, Tensor) else x for x in inputs)), ""
+        return kind(answer)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def verdict(fault: str | None, right: str) -> bool | None:
+    """The line for a fault, for none (""), and for an answer that is not filled in (None)."""
+    return unfilled() if fault is None else say(not fault, fault or right)
+
+
+def copied(value: Any) -> Any:
+    """A copy of a tensor, an array, a list or a dictionary, for a reader to write into; anything else itself."""
+    if isinstance(value, dict):
+        return {key: copied(one) for key, one in value.items()}
+    if isinstance(value, Tensor):
+        return value.clone()
+    return value.copy() if isinstance(value, (np.ndarray, list)) else value
+
+
+def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
+    """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised)."""
+    try:
+        return answer(*map(copied, inputs)), ""
     except NotImplementedError:
         return None, ""
     except Exception as error:  # whatever a reader writes, the chapter goes on
@@ -59,35 +92,65 @@ def implementation(
     mistakes: Sequence[Mistake] = (),
     trials: int = 5,
     tolerance: float = 1e-4,
+    same: Callable[[Any, Any], bool] | None = None,
+    lacks: Callable[[], str] = lambda: "",
+    otherwise: Callable[[list[Any], list[Any]], str] | None = None,
 ) -> bool | None:
     """Check a function against the reference on `trials` fresh inputs drawn by `inputs()`.
 
     right: the sentence for a right answer. mistakes: known wrong turns; the first that gives the
     reader's values on every trial is named. Draw inputs on which the mistakes differ from the truth.
+    same: whether two values agree, if not `equal`. lacks: what right values do not show and is wrong all
+    the same, or "". otherwise: the sentence for all trials' values and truths that no mistake explains.
     """
+    same = same or partial(equal, tolerance=tolerance)
     cases = [inputs() for _ in range(trials)]
     outcomes = [attempt(answer, case) for case in cases]
     for value, error in outcomes:
         if error:
             return say(False, error)
-        if value is None or value is Ellipsis:
+        if blank(value):
             return unfilled()
     values, truths = [value for value, _ in outcomes], [reference(*case) for case in cases]
-    if all(equal(v, t, tolerance) for v, t in zip(values, truths)):
-        return say(True, right)
+    if all(map(same, values, truths)):
+        fault, error = attempt(lacks, ())
+        return verdict(fault or error, right)
     for wrong, why in mistakes:
-        if all(equal(v, wrong(*case), tolerance) for v, case in zip(values, cases)):
+        if all(same(value, wrong(*case)) for value, case in zip(values, cases)):
             return say(False, why)
+    return say(False, (otherwise or unexplained)(values, truths))
+
+
+def unexplained(values: list[Any], truths: list[Any]) -> str:
+    """What can be said of wrong values that no known mistake explains: their shape, or nothing much."""
     for value, truth in zip(values, truths):
         if isinstance(truth, Tensor) and getattr(value, "shape", None) != truth.shape:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            return say(False, f"the result should have shape {tuple(truth.shape)}, yours is {shape}")
-    return say(False, "the shapes are right, the numbers are not: try it by hand on a 2 x 2 example")
+            return f"the result should have shape {tuple(truth.shape)}, yours is {shape}"
+    return "the shapes are right, the numbers are not: try it by hand on a 2 x 2 example"
+
+
+def inspected(
+    answer: Answer,
+    judge: Callable[..., Verdict],
+    inputs: Callable[[], tuple[Any, ...]] = lambda: (),
+    trials: int = 1,
+) -> bool | None:
+    """Check a function that may be right in many ways: `judge(value, *case)` looks at each trial's value."""
+    for _ in range(trials):
+        case = inputs()
+        value, error = attempt(answer, case)
+        if blank(value) and not error:
+            return unfilled()
+        passed, text = (False, error) if error else judge(value, *case)
+        if not passed:
+            break
+    return say(passed, text)
 
 
 def choice(answer: object, right: str, why: dict[str, str]) -> bool | None:
     """Check a choice among the letters of `why`, each with the sentence that answers it."""
-    if answer is None or answer is Ellipsis:
+    if blank(answer):
         return unfilled()
     letter = re.sub(r"[^a-z]", "", str(answer).lower())
     if letter not in why:
@@ -95,12 +158,38 @@ def choice(answer: object, right: str, why: dict[str, str]) -> bool | None:
     return say(letter == right, why[letter])
 
 
-def number(answer: Any, right: float, tolerance: float, yes: str, no: str) -> bool | None:
-    """Check a predicted number, within an absolute tolerance."""
-    if answer is None or answer is Ellipsis:
+def number(
+    answer: Any, right: float, tolerance: float, yes: str, no: str,
+    wrong: Iterable[tuple[float, str]] = (), slip: float | None = None,
+) -> bool | None:  # fmt: skip
+    """Check a predicted number, within an absolute tolerance.
+
+    wrong: values that have a sentence of their own, within `slip`, or the same tolerance.
+    """
+    if blank(answer):
         return unfilled()
-    try:
-        value = float(answer)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
+    if (value := read(float, answer)) is None:
         return say(False, f"a number is wanted, not {type(answer).__name__}")
-    return say(abs(value - right) <= tolerance, yes if abs(value - right) <= tolerance else no)
+    if abs(value - right) <= tolerance:
+        return say(True, yes)
+    near = (why for mistaken, why in wrong if abs(value - mistaken) <= (tolerance if slip is None else slip))
+    return say(False, next(near, no))
+
+
+def whole(low: int, high: int) -> int:
+    """A random whole number from low to high, both included."""
+    return int(torch.randint(low, high + 1, ()))
+
+
+def mean_under(
+    features: Tensor, mask: Tensor, over: tuple[int, ...] = (), epsilon: float = EPSILON
+) -> Tensor:
+    """Means of (..., C, h, w) under masks (..., h, w): (..., C); images along `over` are pooled jointly."""
+    weights, over = mask.float().unsqueeze(-3), (*over, -2, -1)
+    return (features * weights).sum(over) / (weights.sum(over) + epsilon)
+
+
+def directions(vectors: Tensor) -> Tensor:
+    """The principal directions of vectors (N, C), without centring, one a row: (C, C) if N >= C."""
+    found: Tensor = torch.linalg.svd(vectors, full_matrices=False).Vh
+    return found

@@ -57,6 +57,7 @@ class Array(traitlets.TraitType):  # type: ignore[type-arg]  # Colab's traitlets
         self.tag(from_json=self.from_page)
 
     def validate(self, obj: Any, value: Any) -> Any:
+        """The array of this trait's dtype that the widget accepts; a TraitError where there is none."""
         if value is None:
             return None
         value = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -71,6 +72,7 @@ class Array(traitlets.TraitType):  # type: ignore[type-arg]  # Colab's traitlets
         return array
 
     def from_page(self, value: object, widget: Any) -> Any:
+        """The array that the page sent; where it does not fit, the one held so far, and a message."""
         try:
             return self.validate(widget, unpacked(value, self.dtype))
         except (ValueError, traitlets.TraitError) as error:
@@ -114,9 +116,11 @@ class Widget(anywidget.AnyWidget):
             self.from_page = False
 
     def figure(self) -> Figure:
+        """The still picture."""
         raise NotImplementedError
 
     def alt(self) -> str:
+        """One sentence that says what the still picture shows."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -142,6 +146,7 @@ class SceneWidget(Widget):
     prediction = Array("uint8")
 
     def checked(self, name: str, array: np.ndarray) -> None:
+        """A ValueError where an array is not (supports or queries, H, W) of 0..ways and void."""
         ways, supports = self.scene["ways"], self.scene["ways"] * self.scene["shots"]
         counts = {"label_map": supports, "prediction": self.scene["queries"]}
         if name not in counts:

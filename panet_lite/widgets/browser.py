@@ -191,6 +191,7 @@ class EpisodeBrowser(Widget):
         }
 
     def checked(self, name: str, array: np.ndarray) -> None:
+        """A ValueError where an array is no label map (1, H, W) of an episode."""
         shape = (1, *self.deck["size"])
         if array.shape != shape:
             raise ValueError(f"{name} is {array.shape}, and should be {shape}: the query's label map.")
@@ -216,6 +217,7 @@ class EpisodeBrowser(Widget):
         return class_iou(torch.from_numpy(self.prediction), episode.query_labels[0].cpu(), episode.ways)
 
     def figure(self) -> Figure:
+        """The supports, the query, its truth, and the prediction if one was asked for."""
         episode, asked = self.episode, self.prediction is not None
         figure = plt.figure(figsize=(6.4, 2), layout="constrained")
         ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1 + 0.5 * asked))
@@ -232,6 +234,7 @@ class EpisodeBrowser(Widget):
         return figure
 
     def alt(self) -> str:
+        """The choice of the episode, its classes, and their IoUs if a prediction was asked for."""
         chosen, scores = self.selection, zip(self.names, self.iou)
         told = [f"{name} {'absent' if np.isnan(v) else f'IoU {v:.2f}'}" for name, v in scores]
         return (

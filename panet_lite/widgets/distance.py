@@ -85,6 +85,7 @@ class DistanceAndTemperature(SceneWidget):
         return float(segmentation_loss(self.predicted().logits, self.truth[None]))
 
     def figure(self) -> Figure:
+        """The object's probability map, a histogram of margins, and the loss for each alpha."""
         prediction = self.predicted()
         chances, truth = prediction.probabilities()[0, 0], self.truth[0]
         figure, axes = plt.subplots(1, 3, figsize=(7.6, 2.5), layout="constrained")
@@ -121,6 +122,7 @@ class DistanceAndTemperature(SceneWidget):
         ax.set_title("object (hatched) and background", fontsize=10)
 
     def alt(self) -> str:
+        """Distance, alpha, each class's IoU, mean entropy and loss, in words."""
         pairs = zip(self.scene["names"], self.iou)
         return (
             f"A query's probability map, {self.distance} distance, alpha {self.alpha:g}: "

@@ -83,6 +83,7 @@ class AnnotationLadder(SceneWidget):
         return replace(self._episode, support_labels=maps.view(self._episode.support_labels.shape))
 
     def figure(self) -> Figure:
+        """For each rung the annotated support above the query's prediction."""
         scores, episode = self.iou, self._episode
         figure, axes = plt.subplots(2, len(scores), figsize=(5.2, 2.6), squeeze=False, layout="constrained")
         for (rung, ious), (above, below) in zip(scores.items(), axes.T):
@@ -92,6 +93,7 @@ class AnnotationLadder(SceneWidget):
         return figure
 
     def alt(self) -> str:
+        """Each rung with the classes' IoUs, in words."""
         told = [
             f"{rung} " + ", ".join(f"{name} {value:.2f}" for name, value in zip(self.scene["names"], ious))
             for rung, ious in self.iou.items()

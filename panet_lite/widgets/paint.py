@@ -75,6 +75,7 @@ class PaintAndSegment(SceneWidget):
         return replace(first, support_images=images, support_labels=maps[:, :, shots])
 
     def figure(self) -> Figure:
+        """The supports as they are painted, then the queries as they are predicted."""
         supports, queries = self.label_map, self.prediction
         images = [*self._episode.support_images[0].flatten(0, 1), *self._episode.query_images[0]]
         figure, axes = plt.subplots(
@@ -86,6 +87,7 @@ class PaintAndSegment(SceneWidget):
         return figure
 
     def alt(self) -> str:
+        """How many supports and queries are shown, and each class's IoU, in words."""
         names, (supports, queries) = self.scene["names"], (len(self.label_map), len(self.prediction))
         scores = ["unknown" if np.isnan(value) else f"{value:.2f}" for value in self.iou]
         told = ", ".join(f"{name}: IoU {score}" for name, score in zip(names, scores))

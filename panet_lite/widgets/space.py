@@ -143,6 +143,7 @@ class EmbeddingSpace(Widget):
         return {"name": name, **space, **arrays}
 
     def checked(self, name: str, array: np.ndarray) -> None:
+        """A ValueError where an array is no selection of cells (images, h, w) by 0 and 1."""
         if array.shape != self.truth.shape:
             raise ValueError(
                 f"selection is {array.shape}, and should be {self.truth.shape}: images, rows, columns."
@@ -182,6 +183,7 @@ class EmbeddingSpace(Widget):
         return class_iou(self._spaces[name or self.shown]["prediction"], truth, self.scene["ways"])
 
     def figure(self) -> Figure:
+        """The query as predicted, and each space's feature cells and prototypes on one scale."""
         names = list(self._spaces)
         figure, axes = plt.subplots(
             1, 1 + len(names), figsize=(1.85 * (1 + len(names)), 2.1), layout="constrained"
@@ -209,6 +211,8 @@ class EmbeddingSpace(Widget):
                 ax.plot(*star[:2], marker, color=colour, mec="black", mew=1.4, ms=9)
 
     def alt(self) -> str:
+        """For each space the angles of the query's object to both prototypes, and its IoU, in words."""
+
         def mean(values: list[float | None]) -> float:
             known = [v for v in values if v is not None]
             return float(np.mean(known)) if known else np.nan

@@ -89,6 +89,7 @@ class AlignmentSteps(SceneWidget):
         return upsample(logits, there.size)[0, 0]
 
     def figure(self) -> Figure:
+        """Support and query with their masks, the support cut back, and its loss in each pixel."""
         scores = self._way_back(segment(self.scene, self.label_map))
         judge = way_labels(self._judges(self.label_map))[0, 0, 0].long()
         losses = F.cross_entropy(scores[None], judge[None], ignore_index=VOID, reduction="none")[0]
@@ -102,6 +103,7 @@ class AlignmentSteps(SceneWidget):
         return figure
 
     def alt(self) -> str:
+        """What the four pictures show, each class's IoU, and L_PAR, in words."""
         ious, loss = self.numbers()
         scores = ", ".join(f"{name} IoU {value:.2f}" for name, value in zip(self.scene["names"], ious))
         return (

@@ -35,6 +35,12 @@ test_unfilled_and_raising_answers = stubs_and_errors(
 )
 
 
+def test_without_a_wrong_turn_the_variant_is_right():
+    for lost in (False, True):
+        case = check.draw_episode(lost)
+        assert torch.allclose(check.variant(*case), right_loss(*case), rtol=1e-4)
+
+
 def straight_through(query, logits, support, labels):
     """The right values, and a gradient through softmax masks all the same."""
     soft = check.variant(query, logits, support, labels, soft=True)
