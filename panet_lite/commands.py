@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from tqdm import tqdm
 from .backbones import Backbone, backbone
 from .datasets import AnyDataset, Coco, DiskBank, Folder, ImageBank, Pascal, Tabletop
 from .datasets.downloads import download
-from .datasets.folders import pictures_in
+from .datasets.folders import pictures_among
 from .datasets.pictures import picture_of
 from .episodes import PRESETS
 from .evaluation import FeatureBank, Result, evaluate
-from .figures import overlay
 from .files import write_atomically
 from .machine import asked_to_stop, circumstances, world
 from .model import PANet, checkpoint
@@ -175,30 +173,10 @@ def run_evaluation(args: argparse.Namespace, device: torch.device) -> None:
         write_numbers()
 
 
-def pictures_asked_for(queries: Sequence[Path], supports: Sequence[Path]) -> list[Path]:
-    """The files among `queries`, and the pictures in the folders among them, without the supports; notes say what
-    is left out. Errors: ValueError where nothing is left, or two pictures share a name."""
-    found: dict[str, Path] = {}
-    for query in queries:
-        inside = pictures_in(query) if query.is_dir() else {query.stem: query}
-        names = [p.name for p in sorted(query.glob("[!.]*")) if p.is_file() and inside.get(p.stem) != p]
-        if names:
-            warnings.warn(
-                f"Left out of {query}, as Pillow reads no such files: {', '.join(names[:9])}.", stacklevel=2
-            )
-        for name, path in inside.items():
-            if found.setdefault(name, path) != path:
-                raise ValueError(
-                    f"{found[name]} and {path} share a name, and so would their results: rename one."
-                )
-    marked = {path.resolve() for path in supports}
-    if left := [path for path in found.values() if path.resolve() not in marked]:
-        return left
-    raise ValueError("There is no picture to segment: --query names pictures, or folders that hold some.")
-
-
 def write_overlay(path: Path, source: Path, result: Segmentation) -> None:
     """The picture with what was found drawn over it."""
+    from .figures import overlay  # here, as training need not wait for Matplotlib
+
     picture, _ = picture_of(source, OVERLAY_SIDE)
     labels = Image.fromarray(result.labels.cpu().numpy()).resize(picture.size, Image.Resampling.NEAREST)
     drawn = Image.fromarray(overlay(np.asarray(picture), np.asarray(labels)))
@@ -211,13 +189,14 @@ def run_segment(args: argparse.Namespace) -> None:
         raise ValueError(f"--support wants IMAGE MASK, or IMAGE MASK NAME, not {' '.join(wrong[0])}.")
     images, out = [Path(given[0]).expanduser() for given in args.support], args.out.expanduser()
     masks = [given[1] if len(given) == 2 else {given[2]: given[1]} for given in args.support]
-    queries = pictures_asked_for([path.expanduser() for path in args.query], images)
+    queries = pictures_among([path.expanduser() for path in args.query], images)
     targets = [out / f"{path.stem}{end}" for path in queries for end in (".png", "-overlay.jpg")]
     if there := next((path for path in targets if path.exists()), None):
         raise ValueError(f"{there} is there already, and nothing is overwritten: give --out another folder.")
     model = PANet(open_backbone(args, args.weights))
     segmenter = Segmenter(model, args.size, args.tiled, args.device).fit(images, masks, args.names)
     broken = 0
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture is one's own
     for number, path in enumerate(queries, start=1):
         where = f"[{number}/{len(queries)}] "
         try:

@@ -5,7 +5,7 @@ The same late fusion as in episodes: a picture passes the network once, whatever
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -68,8 +68,9 @@ class Segmentation:
 class Segmenter:
     """Segments pictures of any size after having seen a few that are marked.
 
-    model: a PANet; by default EfficientNet-Lite0 with its ImageNet weights, PANet-init (Sec. 4.2). size: the longest side, in pixels, that the network sees: larger
-    pictures are shrunk to it, or looked at in tiles of that size where `tiled`. device: as torch calls it.
+    model: a PANet; by default EfficientNet-Lite0 with its ImageNet weights, PANet-init (Sec. 4.2). size: the longest
+    side, in pixels, that the network sees: larger pictures are shrunk to it or, if `tiled`, looked at in tiles of
+    that size. device: as torch calls it.
     """
 
     def __init__(self, model: PANet | None = None, size: int = 320, tiled: bool = False, device: str = "cpu"):
@@ -85,7 +86,7 @@ class Segmenter:
         self.kept: OrderedDict[str, Tensor] = OrderedDict()
 
     def fit(
-        self, images: Sequence[Picture], label_maps: Sequence[Any], names: Sequence[str] | None = None
+        self, images: Iterable[Picture], label_maps: Sequence[Any], names: Sequence[str] | None = None
     ) -> "Segmenter":  # fmt: skip
         """Learn classes from pictures and what is marked on them: a prototype each (Eq. 1-2).
 
@@ -94,7 +95,8 @@ class Segmenter:
         classes are called as in the marks, in the order of their numbers or of their first appearance.
         Errors: ValueError for pictures and marks that cannot be read, are not of one size or contradict each other.
         """
-        if len(images) != len(label_maps) or not len(images):
+        images = several(images)
+        if len(images) != len(label_maps) or not images:
             raise ValueError(
                 f"{len(images)} images and {len(label_maps)} label maps: give one for each, and at least one."
             )
@@ -125,17 +127,15 @@ class Segmenter:
 
     def predict(self, images: Iterable[Picture]) -> list[Segmentation]:
         """Segment pictures, each at its own size. Errors: ValueError before `fit`, or where one cannot be read."""
-        return [*self.iterate(images)]
-
-    def iterate(self, images: Iterable[Picture]) -> Iterator[Segmentation]:
-        """`predict`, one by one."""
         if self.prototypes is None:
             raise ValueError("Nothing is known yet: call fit with marked pictures first.")
-        for image in images:
+        results = []
+        for image in several(images):
             picture, size = self.picture(image)
             features = self.features(picture)[None, None]
             logits = match(features, self.prototypes[None], self.model.alpha, self.model.distance)
-            yield Segmentation(logits[0, 0], size, self.names)
+            results.append(Segmentation(logits[0, 0], size, self.names))
+        return results
 
     def picture(self, source: Picture) -> tuple[Image.Image, tuple[int, int]]:
         """A picture as the network sees it, and its own size (H, W')."""
@@ -159,7 +159,9 @@ class Segmenter:
 
     def in_tiles(self, pixels: Tensor) -> Tensor:
         """`embed` of a picture of any size, tile by tile: each sees `MARGIN` pixels beyond what it gives."""
-        (height, width), stride = pixels.shape[-2:], 8
+        (height, width), stride = pixels.shape[-2:], getattr(self.model.backbone, "stride", 8)
+        if getattr(self.model.backbone, "patch", 1) > 1:
+            raise ValueError("Tiles are for convolutional networks: leave out tiled, and take a larger size.")
         step, edge = (self.size - 2 * MARGIN) // stride * stride, MARGIN // stride
         rows = []
         for top in range(0, height, step):
@@ -171,6 +173,14 @@ class Segmenter:
                 row.append(inner[:, : step // stride, : step // stride])
             rows.append(torch.cat(row, -1))
         return torch.cat(rows, -2)
+
+
+def several(images: Iterable[Picture]) -> list[Picture]:
+    """The pictures; a ValueError for one that stands alone, which would be taken apart."""
+    alone = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
+    if alone:
+        raise ValueError("A list of pictures is wanted, also for a single one: [picture].")
+    return list(images)
 
 
 def names_of(marks: Sequence[Marks], names: Sequence[str] | None) -> tuple[str, ...]:

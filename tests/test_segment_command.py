@@ -90,6 +90,7 @@ def test_the_marked_picture_is_not_segmented_with_its_folder(home):
     Image.open(home / "box.png").save(home / "new" / "box.png")
     assert segment(home, support=("new/box.png", "mask.png")) == 0
     assert not (home / "out" / "box.png").exists()
+    assert segment(home, support=("new/box.png", "mask.png"), query="new/box.png", out="itself") == 0
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,16 @@ def test_bad_input_is_one_sentence(segmenter):
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=why):
             segmenter.fit(images, maps, names)
+    for alone in (picture, torch.zeros(3, 8, 8), "one.jpg", Image.fromarray(picture)):
+        for call in (
+            lambda x: segmenter.fit(x, [mask]),
+            lambda x: segmenter.fit([picture], [mask]).predict(x),
+        ):
+            with pytest.raises(ValueError, match="A list of pictures is wanted"):
+                call(alone)
+    segmenter.model.backbone.patch = 14
+    with pytest.raises(ValueError, match="Tiles are for convolutional networks"):
+        Segmenter(segmenter.model, tiled=True).fit([picture], [mask])
     with pytest.raises(ValueError, match="too small"):
         Segmenter(segmenter.model, 100)
     with pytest.raises(ValueError, match="no device"):

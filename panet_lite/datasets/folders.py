@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..files import cached, lines_of
-from .pictures import label_areas
+from .pictures import label_areas, suffixes
 from .voc import VOID, SegmentationDataset, cache_file
 
 
@@ -22,14 +21,39 @@ def pictures_in(folder: Path) -> dict[str, Path]:
             "missing."
         )
     found: dict[str, Path] = {}
+    known = suffixes()
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in Image.registered_extensions() and not path.name.startswith("."):
+        if path.suffix.lower() in known and not path.name.startswith("."):
             if path.stem in found:
                 raise ValueError(f"{found[path.stem]} and {path} share a name: give each image its own.")
             found[path.stem] = path
     if not found:
         raise FileNotFoundError(f"There is no picture in {folder}: put them there, not into folders of it.")
     return found
+
+
+def pictures_among(queries: Sequence[Path], supports: Sequence[Path]) -> list[Path]:
+    """The files among `queries`, and the pictures in the folders among them but the supports; notes say what is
+    left out. Errors: ValueError where nothing is left, or two pictures share a name."""
+    found: dict[str, Path] = {}
+    marked = {path.resolve() for path in supports}
+    for query in queries:
+        inside = pictures_in(query) if query.is_dir() else {query.stem: query}
+        names = [p.name for p in sorted(query.glob("[!.]*")) if p.is_file() and inside.get(p.stem) != p]
+        if names:
+            warnings.warn(
+                f"Left out of {query}, as Pillow reads no such files: {', '.join(names[:9])}.", stacklevel=2
+            )
+        for name, path in inside.items():
+            if query.is_dir() and path.resolve() in marked:
+                continue
+            if found.setdefault(name, path) != path:
+                raise ValueError(
+                    f"{found[name]} and {path} share a name, and so would their results: rename one."
+                )
+    if not found:
+        raise ValueError("There is no picture to segment: --query names pictures, or folders that hold some.")
+    return list(found.values())
 
 
 class Folder(SegmentationDataset):

@@ -12,12 +12,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
+HEIC = (".heic", ".heif")  # what telephones save
 ADVICE = "Copy it again, or leave such images out of a data set by --skip-broken (skip_broken=True)."
+
+
+def suffixes() -> set[str]:
+    """Those of the files that Pillow reads here; HEIC too, where its plug-in is installed."""
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    return set(Image.registered_extensions())
 
 
 @contextlib.contextmanager
 def opened(path: str | Path, what: str) -> Iterator[Image.Image]:
     """The file as a picture; whatever goes wrong with it meanwhile is a ValueError that names it."""
+    suffix = Path(path).suffix.lower()
+    if suffix in HEIC and suffix not in suffixes():
+        raise ValueError(
+            f"The {what} {path} is HEIC: pip install pillow-heif, which reads it, or save it as JPEG."
+        )
     try:
         with Image.open(path) as picture:
             yield picture

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +75,20 @@ def test_a_camera_that_was_turned(colours, tmp_path):
 def test_what_is_no_picture_is_said(source, why):
     with pytest.raises(ValueError, match=why):
         picture_of(source)
+
+
+def test_a_telephones_picture_wants_a_plug_in(tmp_path, monkeypatch, colours):
+    Image.fromarray(colours).save(tmp_path / "a.heic", "PNG")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(
+        ValueError, match="is HEIC: pip install pillow-heif, which reads it, or save it as JPEG"
+    ):
+        picture_of(tmp_path / "a.heic")
+    known = dict(Image.registered_extensions())
+    monkeypatch.setattr(Image, "registered_extensions", lambda: known)
+    plug_in = SimpleNamespace(register_heif_opener=lambda: known.update({".heic": "HEIF"}))
+    monkeypatch.setitem(sys.modules, "pillow_heif", plug_in)
+    assert picture_of(tmp_path / "a.heic")[1] == SIZE
 
 
 # --- label maps in pixels -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from mounting import numbers
 
 from panet_lite import EpisodeSampler
 from panet_lite.annotations import annotate
@@ -122,7 +123,7 @@ def test_the_truth_may_be_unknown(episode, model):
 
 STATE = """(element) => {
   const model = (element ?? document.querySelector(".widget-host")).model;
-  const of = (name) => [...new Uint8Array(model.get(name).data.buffer)];
+  const of = (name) => new Uint8Array(model.get(name).data.buffer).join();
   return { label_map: of("label_map"), prediction: of("prediction"), active: model.get("active"),
     line: document.querySelector(".panet-line").textContent };
 }"""
@@ -132,7 +133,7 @@ def read(page, widget):
     """The page's label maps and prediction as arrays; all changes have come to rest."""
     state = page.evaluate(STATE, None)
     for name in ("label_map", "prediction"):
-        state[name] = np.array(state[name], np.uint8).reshape(getattr(widget, name).shape)
+        state[name] = numbers(state[name]).reshape(getattr(widget, name).shape)
     return state
 
 
