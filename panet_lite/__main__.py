@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from .annotations import KINDS
-from .commands import DATASETS, RECIPES, run_download, run_evaluation, run_segment, run_training
-from .datasets.downloads import ARCHIVES
+from .commands import DATASETS, DOWNLOADS, RECIPES, run_download, run_evaluation, run_segment, run_training
 from .episodes import PRESETS
 from .machine import PRECISIONS, device_named, processes
 
@@ -119,7 +118,7 @@ def add_segment(add: Add) -> None:
 
 def add_download(add: Add) -> None:
     """The options of `download`."""
-    add("what", choices=ARCHIVES, help="PASCAL VOC 2012, SBD's masks for it, or MS COCO 2014")
+    add("what", choices=DOWNLOADS, help="PASCAL VOC 2012, SBD's masks for it, or MS COCO 2014")
     add("--root", type=Path, required=True, metavar="FOLDER", help="where to put it, VOC and SBD in one")
     add("--keep-archives", action="store_true", help="do not delete an archive once it is unpacked")
 

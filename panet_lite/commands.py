@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from .backbones import Backbone, backbone
 from .datasets import AnyDataset, Coco, DiskBank, Folder, ImageBank, Pascal, Tabletop
-from .datasets.downloads import download
 from .datasets.folders import pictures_among
 from .datasets.pictures import picture_of
 from .episodes import PRESETS
@@ -27,6 +26,7 @@ from .training import LAPTOP, PAPER, Recipe, State, train, training_episodes
 from .training.loop import load_state, save_checkpoint, save_state
 
 DATASETS = {"tabletop": Tabletop, "pascal": Pascal, "coco": Coco, "folder": Folder}
+DOWNLOADS = ("voc", "sbd", "coco")
 RECIPES = {"laptop": LAPTOP, "paper": PAPER}
 # What a run must be resumed with; --root and --skip-broken may change, as a disk or a picture may break.
 OVERLAY_SIDE = 1600  # pixels, of the pictures that show what was found
@@ -222,6 +222,8 @@ def run_segment(args: argparse.Namespace) -> None:
 
 def run_download(args: argparse.Namespace) -> None:
     """Fetch a data set and say how to use it."""
+    from .datasets.downloads import download  # here, as no other command need wait for torchvision
+
     download(args.what, args.root, args.keep_archives)
     use = "coco" if args.what == "coco" else "pascal"
     print(f"Use it with --dataset {use} --root {args.root}")

@@ -1,6 +1,8 @@
 """What the command line makes of its options."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from panet_lite import commands
 from panet_lite.__main__ import arguments, main
 from panet_lite.backbones import VGG16
 from panet_lite.datasets import voc as datasets
+from panet_lite.datasets.downloads import ARCHIVES
 from panet_lite.training import LAPTOP, PAPER
 
 
@@ -98,3 +101,10 @@ def test_on_which_images_of_coco_a_preset_tests(tmp_path, capsys, preset, split)
     given = ("--dataset", "coco", "--root", str(tmp_path), "--preset", preset)
     assert main([*SHORT, *given]) == 1
     assert f"annotations/instances_{split}2014.json is missing" in capsys.readouterr().err
+
+
+def test_the_names_of_downloads_are_those_of_their_module():
+    """The parser names them without importing torchvision, which takes seconds."""
+    assert commands.DOWNLOADS == tuple(ARCHIVES)
+    code = "import sys, panet_lite.__main__; print(sorted({'torchvision', 'timm', 'matplotlib'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
