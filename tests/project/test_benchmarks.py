@@ -239,13 +239,12 @@ def test_no_copy_of_the_authors_repository_is_one_sentence(bench, tmp_path, mode
 
 
 @pytest.mark.slow
-def test_the_program_for_a_gpu_runs_on_a_cpu(bench, tiny_voc, tmp_path, monkeypatch, capsys):
-    """With tiny sizes and data: four parts go well, the graph says in a sentence that a CPU has none."""
+def test_the_program_for_a_gpu_runs_on_a_cpu(bench, tmp_path, monkeypatch, capsys):
+    """With tiny sizes: four parts go well, the graph says in a sentence that a CPU has none."""
     gpu = bench("gpu")
     tiny = ["--device", "cpu", "--size", "33", "--width", "0.0625", "--shapes", "1x1", "--iterations", "100",
             "--runs", "1", "--episodes", "2", "--out", str(tmp_path / "out")]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["gpu.py", *tiny])
-    monkeypatch.setenv("PANET_LITE_DATA", str(tiny_voc))
     whole = gpu.commands
     monkeypatch.setattr(gpu, "commands", lambda args: {k: v for k, v in whole(args).items() if k != "tests"})
     assert gpu.main() == 1
