@@ -60,7 +60,7 @@ class Segmentation:
 
     def save(self, path: str | Path) -> None:
         """Write the label map as a palette PNG, as PASCAL VOC's masks are. Errors: OSError."""
-        picture = Image.fromarray(self.labels.cpu().numpy(), "P")
+        picture = Image.fromarray(self.labels.cpu().numpy())
         picture.putpalette(voc_palette().tobytes())
         write_atomically(path, lambda file: picture.save(file, "PNG", compress_level=1))
 
