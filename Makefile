@@ -15,7 +15,7 @@ SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL
 # Tests run in as many processes as there are cores, four at most; each computes on one thread. Files are taken in the
 # order of their names: by their numbers of tests, the few slow ones would come last, with one process idle.
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
-# What continuous integration adds, COVERAGE=--cov: the share of the package's branches that tests take, 95 % at least.
+# What continuous integration adds, COVERAGE=--cov: the share of the package's lines and branches that tests take, 95 %.
 COVERAGE :=
 # The tests of the method and of the house.
 METHOD := tests/test_parity.py tests/test_properties.py tests/test_episodes.py tests/backbones/test_vgg.py \

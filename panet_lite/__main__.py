@@ -37,7 +37,7 @@ def add_common(add: Add) -> None:
     add("--size", type=number, help="side of the square input (default: tabletop its own, others 417)")
     add("--skip-broken", action="store_true", help="decode all images first, leave out what cannot be read")
     add("--decoded", type=Path, metavar="FOLDER", help="keep decoded images there for later runs")
-    add("--backbone", default="vgg16", help="vgg16 (default), or any network of timm: NAME or NAME:STAGE")
+    add("--backbone", default="vgg16", help="vgg16 (default), lite0, or any of timm: NAME or NAME:STAGE")
     width = partial(number, kind=float, least=1 / 64)  # a channel of VGG-16's first layer
     add("--width", type=width, help="of VGG-16's layers: 0.25 (default); 1 is the paper's")
     add("--weights", default="pretrained", help="a checkpoint, imagenet, pretrained (default) or random")
@@ -83,33 +83,22 @@ def add_segment(add: Add) -> None:
     add("--support", nargs="+", action="append", required=True, metavar=("IMAGE", "MASK"),
         help="a marked picture and its mask: PNG, or JSON of labelme or COCO; a third word names a mask's one class; "
         "give it several times")  # fmt: skip
-    add(
-        "--query",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="PICTURE",
-        help="what to segment: files and folders",
-    )
+    add("--query", nargs="+", type=Path, required=True, metavar="PICTURE", help="to segment: files, folders")
     add("--out", type=Path, required=True, metavar="FOLDER", help="for NAME.png and NAME-overlay.jpg")
     add("--names", nargs="+", help="of classes 1, 2, ... in the masks")
-    add(
-        "--size",
-        type=partial(number, least=192),
-        default=320,
-        help="longest side that the network sees (default: 320)",
-    )
+    side = partial(number, least=192)
+    add("--size", type=side, default=320, help="longest side that the network sees (default: 320)")
     add(
         "--tiled",
         action="store_true",
-        help="look at larger pictures in tiles of that size, instead of shrinking them",
+        help="look at larger pictures in tiles of that size, do not shrink them",
     )
     add("--backbone", default="lite0", help="lite0 (default), vgg16, or any network of timm")
     add("--width", type=partial(number, kind=float, least=1 / 64), help="of VGG-16's layers: 0.25 (default)")
     add(
         "--weights",
         default="pretrained",
-        help="a checkpoint, or pretrained (default): ImageNet's, or the twin's",
+        help="a checkpoint, or pretrained (default): ImageNet's, the twin's",
     )
     add("--fold", type=int, default=0, help="which of the twin's checkpoints")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -189,7 +189,8 @@ def run_segment(args: argparse.Namespace) -> None:
         raise ValueError(f"--support wants IMAGE MASK, or IMAGE MASK NAME, not {' '.join(wrong[0])}.")
     images, out = [Path(given[0]).expanduser() for given in args.support], args.out.expanduser()
     masks = [given[1] if len(given) == 2 else {given[2]: given[1]} for given in args.support]
-    queries = pictures_among([path.expanduser() for path in args.query], images)
+    marked = [*images, *(Path(given[1]).expanduser() for given in args.support)]
+    queries = pictures_among([path.expanduser() for path in args.query], marked)
     targets = [out / f"{path.stem}{end}" for path in queries for end in (".png", "-overlay.jpg")]
     if there := next((path for path in targets if path.exists()), None):
         raise ValueError(f"{there} is there already, and nothing is overwritten: give --out another folder.")

@@ -75,9 +75,7 @@ class Segmenter:
 
     def __init__(self, model: PANet | None = None, size: int = 320, tiled: bool = False, device: str = "cpu"):
         if size < 2 * MARGIN + 64:
-            raise ValueError(
-                f"A size of {size} pixels is too small to see anything: take {2 * MARGIN + 64} or more."
-            )
+            raise ValueError(f"{size} pixels are too small to see anything: take {2 * MARGIN + 64} or more.")
         self.device = device_named(device)
         self.model = (PANet(lite0("imagenet")) if model is None else model).eval().to(self.device)
         self.size, self.tiled = size, tiled
@@ -90,16 +88,14 @@ class Segmenter:
     ) -> "Segmenter":  # fmt: skip
         """Learn classes from pictures and what is marked on them: a prototype each (Eq. 1-2).
 
-        images: see `datasets.marks.picture_of`. label_maps: one for each, see `datasets.marks.marks_of`; they may be
+        images: see `datasets.pictures.picture_of`. label_maps: one for each, see `datasets.marks.marks_of`; they may be
         dense or not, and show several classes. names: of classes 1, 2, ..., where label maps have numbers; without,
         classes are called as in the marks, in the order of their numbers or of their first appearance.
         Errors: ValueError for pictures and marks that cannot be read, are not of one size or contradict each other.
         """
         images = several(images)
         if len(images) != len(label_maps) or not images:
-            raise ValueError(
-                f"{len(images)} images and {len(label_maps)} label maps: give one for each, and at least one."
-            )
+            raise ValueError(f"{len(images)} images and {len(label_maps)} label maps: give one for each.")
         pictures = [self.picture(image) for image in images]
         marks = [marks_of(m, size, image) for m, image, (_, size) in zip(label_maps, images, pictures)]
         classes = names_of(marks, names)
@@ -177,8 +173,7 @@ class Segmenter:
 
 def several(images: Iterable[Picture]) -> list[Picture]:
     """The pictures; a ValueError for one that stands alone, which would be taken apart."""
-    alone = isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4
-    if alone:
+    if isinstance(images, (str, Path, Image.Image)) or getattr(images, "ndim", 4) < 4:
         raise ValueError("A list of pictures is wanted, also for a single one: [picture].")
     return list(images)
 
@@ -186,13 +181,13 @@ def several(images: Iterable[Picture]) -> list[Picture]:
 def names_of(marks: Sequence[Marks], names: Sequence[str] | None) -> tuple[str, ...]:
     """The classes of all marks: as `names` says, else numbers in their order, else as they first appear."""
     found = list(dict.fromkeys(name for mark in marks for name in mark.names))
+    if (many := max(len(found), len(names or ()))) >= VOID:
+        raise ValueError(f"{many} classes are marked: a label map tells {VOID - 1} apart.")
     if names is None:
         return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else found)
     allowed = {*names, *map(str, range(1, len(names) + 1))}
     if wrong := [name for name in found if name not in allowed]:
-        raise ValueError(
-            f"{wrong[0]!r} is marked, but the names are {', '.join(names)}: name all classes, or none."
-        )
+        raise ValueError(f"{wrong[0]!r} is marked, but the names are {', '.join(names)}: name all, or none.")
     return tuple(names)
 
 
@@ -213,7 +208,8 @@ def digest(picture: Image.Image) -> str:
 def check_agreement(pictures: Sequence[str], maps: Sequence[Tensor]) -> None:
     """A ValueError where a picture is given twice and marked as different things."""
     for (i, a), (j, b) in combinations(enumerate(maps, start=1), 2):
-        if pictures[i - 1] == pictures[j - 1] and ((a != b) & (a != VOID) & (b != VOID)).any():
+        same = pictures[i - 1] == pictures[j - 1] and a.shape == b.shape
+        if same and ((a != b) & (a != VOID) & (b != VOID)).any():
             raise ValueError(
-                f"Pictures {i} and {j} are one, but their marks contradict each other: leave one out."
+                f"Pictures {i} and {j} are one, but their marks contradict each other: drop one."
             )

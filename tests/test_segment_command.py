@@ -73,7 +73,11 @@ def test_what_is_broken_or_no_picture_is_named_and_passed_over(home, capsys):
     assert segment(home) == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2 and "b.jpg cannot be read" in err and "1 of 3 pictures" in err
-    assert "Left out of" in err and "notes.txt, raw.heic" in err and "Traceback" not in err
+    assert (
+        "Left out of" in err
+        and "(HEIC: pip install pillow-heif): notes.txt, raw.heic" in err
+        and "Traceback" not in err
+    )
 
 
 def test_nothing_is_overwritten(home, capsys):
@@ -88,8 +92,10 @@ def test_nothing_is_overwritten(home, capsys):
 
 def test_the_marked_picture_is_not_segmented_with_its_folder(home):
     Image.open(home / "box.png").save(home / "new" / "box.png")
-    assert segment(home, support=("new/box.png", "mask.png")) == 0
-    assert not (home / "out" / "box.png").exists()
+    Image.open(home / "mask.png").save(home / "new" / "box-mask.png")
+    (home / "new" / "box-mask.png").rename(home / "new" / "box.gif.png")
+    assert segment(home, support=("new/box.png", "new/box.gif.png")) == 0
+    assert not list((home / "out").glob("box*"))
     assert segment(home, support=("new/box.png", "mask.png"), query="new/box.png", out="itself") == 0
 
 
@@ -115,10 +121,13 @@ def test_two_pictures_of_one_name(home, capsys):
     assert "share a name" in capsys.readouterr().err
 
 
-def test_the_default_is_lite0(tmp_path, capsys):
+def test_the_default_is_lite0(tmp_path, monkeypatch):
     picture, mask = scene()
     Image.fromarray(picture).save(tmp_path / "box.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     Image.fromarray(scene(box=(5, 5, 50, 50))[0]).save(tmp_path / "q.png")
+    seen, whole = [], commands.Segmenter
+    monkeypatch.setattr(commands, "Segmenter", lambda model, *rest: seen.append(model) or whole(model, *rest))
     assert segment(tmp_path, "--seed", "1", query="q.png") == 0
+    assert [model.backbone.name for model in seen] == ["lite0:5"]
     assert torch.tensor(np.array(Image.open(tmp_path / "out" / "q.png")), dtype=torch.float).mean() > 0.1

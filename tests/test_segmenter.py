@@ -200,6 +200,9 @@ def test_bad_input_is_one_sentence(segmenter):
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=why):
             segmenter.fit(images, maps, names)
+    many = [{f"class {n}": (30, 20, 79, 59)} for n in range(255)]
+    with pytest.raises(ValueError, match="255 classes are marked"):
+        segmenter.fit([picture] * 255, many)
     for alone in (picture, torch.zeros(3, 8, 8), "one.jpg", Image.fromarray(picture)):
         for call in (
             lambda x: segmenter.fit(x, [mask]),
@@ -214,6 +217,15 @@ def test_bad_input_is_one_sentence(segmenter):
         Segmenter(segmenter.model, 100)
     with pytest.raises(ValueError, match="no device"):
         Segmenter(segmenter.model, device="abacus")
+
+
+def test_one_picture_at_two_sizes_is_no_contradiction(segmenter):
+    """What the network sees may be the same; the marks are then of two sizes, and are not compared."""
+    small = np.full((240, 320, 3), GREY, np.uint8)
+    maps = [np.zeros((n * 240, n * 320), np.uint8) for n in (1, 2)]
+    maps[0][:50], maps[1][:100] = 1, 1
+    segmenter.fit([small, np.full((480, 640, 3), GREY, np.uint8)], maps)
+    assert len(segmenter.kept) == 1
 
 
 def test_a_failed_fit_loses_nothing(segmenter):

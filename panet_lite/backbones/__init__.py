@@ -1,7 +1,7 @@
 """Backbones: networks that turn images into features (paper Sec. 3.2, 4.1; chapter 2).
 
-`vgg` is the paper's network, `lite0` the book's, both written out; `others` are timm's, by name; `weights` reads
-files of weights.
+`vgg` is the paper's network, `lite0` the one for your own pictures, both written out; `others` are timm's, by name;
+`weights` reads files of weights.
 """
 
 from pathlib import Path

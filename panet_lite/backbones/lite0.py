@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the network that comes with the book: small, from ImageNet, signed (chapters 2 and 7).
+"""EfficientNet-Lite0, the network for one's own pictures: small, from ImageNet, signed (Sec. 3.2; "Your own pictures").
 
 Written out here, as timm has it, for whoever only wants to use it: timm itself takes seconds to import.
 """
@@ -78,9 +78,7 @@ class Lite0(Backbone):
 
     def __init__(self, stage: int = 5):
         if stage not in range(1, len(STAGES) + 1):
-            raise ValueError(
-                f"EfficientNet-Lite0 has stages 1..{len(STAGES)}, not {stage}: choose one of them."
-            )
+            raise ValueError(f"EfficientNet-Lite0 has stages 1..{len(STAGES)}, not {stage}.")
         super().__init__((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         layers: list[nn.Module] = [Convolution(3, 32, 3, 2), nn.ReLU6(inplace=True)]
         channels, reached, dilation = 32, 2, 1

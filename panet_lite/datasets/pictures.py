@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 HEIC = (".heic", ".heif")  # what telephones save
+SMEARED = (".jpg", ".jpeg", ".webp")  # no mask survives these
 ADVICE = "Copy it again, or leave such images out of a data set by --skip-broken (skip_broken=True)."
 
 
@@ -30,9 +31,7 @@ def opened(path: str | Path, what: str) -> Iterator[Image.Image]:
     """The file as a picture; whatever goes wrong with it meanwhile is a ValueError that names it."""
     suffix = Path(path).suffix.lower()
     if suffix in HEIC and suffix not in suffixes():
-        raise ValueError(
-            f"The {what} {path} is HEIC: pip install pillow-heif, which reads it, or save it as JPEG."
-        )
+        raise ValueError(f"The {what} {path} is HEIC: pip install pillow-heif, or save it as JPEG.")
     try:
         with Image.open(path) as picture:
             yield picture
@@ -106,9 +105,7 @@ def picture_of(source: Picture, side: int | None = None) -> tuple[Image.Image, t
         picture = Image.fromarray((values * 255).round().astype(np.uint8) if floats else values)
         size = picture.height, picture.width
     else:
-        raise ValueError(
-            f"A {type(source).__name__} is no picture: give a path, a PIL image, an array or a tensor."
-        )
+        raise ValueError(f"A {type(source).__name__} is no picture: give a path, an array or a tensor.")
     if side is not None and max(size) > side:
         shrunk = [max(1, round(n * side / max(size))) for n in (size[1], size[0])]
         picture = picture.resize((shrunk[0], shrunk[1]), Image.Resampling.BILINEAR, reducing_gap=3.0)

@@ -18,10 +18,8 @@ from .coco import paint, read_annotations, runs_of
 from .pictures import Picture
 from .voc import VOID
 
-BACKGROUND, SILENT = (
-    ("background", "_background_", "0"),
-    ("void", "__ignore__", "255"),
-)  # names, in lower case
+BACKGROUND = ("background", "_background_", "0")  # names, in lower case
+SILENT = ("void", "__ignore__", "255")
 STROKE = 1 / 80  # of the picture's long side: how far a point reaches, and half a line's width
 
 
@@ -41,22 +39,32 @@ def painted(shapes: Sequence[Shape], size: tuple[int, int]) -> Marks:
     names = list(dict.fromkeys(name for name, *_ in shapes if name.lower() not in (*BACKGROUND, *SILENT)))
     if not names:
         raise ValueError("No object is marked: name a class and say where it is.")
+    if len(names) >= VOID:
+        raise ValueError(f"{len(names)} classes are marked: a label map tells {VOID - 1} apart.")
     background = any(name.lower() in BACKGROUND for name, *_ in shapes) or not any(
         ends for *_, ends in shapes
     )
     labels = np.full(size, VOID if background else 0, np.uint8)
     for name, mask, _ in shapes:
         if not mask.any():
-            raise ValueError(
-                f"The mark of {name!r} has no pixel inside its picture of {size[1]} x {size[0]}."
-            )
+            raise ValueError(f"The mark of {name!r} lies outside its picture of {size[1]} x {size[0]}.")
         special = 0 if name.lower() in BACKGROUND else VOID
         labels[mask] = names.index(name) + 1 if name in names else special
     return Marks(torch.from_numpy(labels), tuple(names))
 
 
+def check_points(points: np.ndarray, size: tuple[int, int]) -> None:
+    """A ValueError for coordinates that are no numbers, or so far outside that drawing would not end."""
+    if not (np.abs(points) <= 4 * max(size)).all():  # nor is NaN
+        raise ValueError(
+            f"Points from {points.min():g} to {points.max():g} lie far outside a picture of {size[1]} x {size[0]} "
+            "pixels: coordinates are pixels, x before y."
+        )
+
+
 def disc_at(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A mask (H, W) of discs around points (N, 2), x and y."""
+    check_points(points, size)
     mask, radius = np.zeros(size, bool), max(0.6, STROKE * max(size))
     for x, y in points:
         mask[disk((y, x), radius, shape=size)] = True
@@ -67,6 +75,7 @@ def drawn(kind: str, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A mask (H, W) of one of labelme's shapes, given by its points (N, 2), x and y."""
     if kind in ("point", "points"):
         return disc_at(points, size)
+    check_points(points, size)
     picture = Image.new("1", (size[1], size[0]))
     pen, corners = ImageDraw.Draw(picture), [(float(x), float(y)) for x, y in points]
     if kind in ("line", "linestrip"):
@@ -102,23 +111,21 @@ def from_json(path: Path, size: tuple[int, int], picture: Picture | None) -> Mar
         return from_coco(path, size, picture)
     told = (content.get("imageHeight"), content.get("imageWidth"))
     if all(told) and told != size:
-        raise ValueError(
-            f"{path} is about a picture of {told[1]} x {told[0]} pixels, not {size[1]} x {size[0]}."
-        )
+        raise ValueError(f"{path} is about a picture of {told[1]} x {told[0]}, not {size[1]} x {size[0]}.")
     return painted(shapes, size)
 
 
 def labelme_shape(shape: dict[str, Any], size: tuple[int, int]) -> Shape:
     """One of labelme's shapes: a polygon, rectangle, circle or mask; a point or line does not say where it ends."""
     kind, points = shape.get("shape_type") or "polygon", np.array(shape["points"], float).reshape(-1, 2)
-    mask = drawn("rectangle" if kind == "mask" else kind, points, size)
     if kind == "mask":
+        check_points(points, size)
+        whole = Image.new("1", (size[1], size[0]))
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as inner:
-            (left, top), pixels = np.round(points[0]).astype(int), np.array(inner) > 0
-        mask[:] = False
-        mask[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels[
-            : size[0] - top, : size[1] - left
-        ]
+            whole.paste(Image.fromarray(np.array(inner) > 0), (round(points[0, 0]), round(points[0, 1])))
+        mask = np.array(whole)
+    else:
+        mask = drawn(kind, points, size)
     return str(shape["label"]), mask, kind not in ("point", "points", "line", "linestrip")
 
 
@@ -126,24 +133,17 @@ def from_coco(path: Path, size: tuple[int, int], picture: Picture | None) -> Mar
     """Marks from a COCO file: those of the image that is called as `picture` is, or of its only one."""
     coco = read_annotations(path)
     name = Path(picture).name if isinstance(picture, (str, Path)) else None
-    images = [image for image in coco.imgs.values() if Path(image["file_name"]).name == name] or [
-        *coco.imgs.values()
-    ]
+    every = list(coco.imgs.values())
+    images = [image for image in every if Path(image["file_name"]).name == name] or every
     if len(images) != 1:
-        raise ValueError(
-            f"{path} tells of {len(images)} images, none of them called {name}: name the picture as there."
-        )
+        raise ValueError(f"{path} tells of {len(images)} images, none of them called {name}: call it so.")
     image = images[0]
     if (image["height"], image["width"]) != size:
-        raise ValueError(
-            f"{path} says that {image['file_name']} is {image['width']} x {image['height']} pixels, but it is {size[1]} x {size[0]}."
-        )
+        told, here = (f"{w} x {h}" for h, w in ((image["height"], image["width"]), size))
+        raise ValueError(f"{path} says that {image['file_name']} is {told} pixels, but it is {here}.")
     categories = sorted({a["category_id"] for a in coco.imgToAnns[image["id"]]} & coco.cats.keys())
     if not categories:
         raise ValueError(f"{path} marks no object in {image['file_name']}.")
-    runs, labels = runs_of(
-        coco, image, {category: label for label, category in enumerate(categories, start=1)}
-    )
-    return Marks(
-        torch.from_numpy(paint(runs, labels, size).copy("C")), tuple(coco.cats[c]["name"] for c in categories)
-    )
+    runs, labels = runs_of(coco, image, {c: label for label, c in enumerate(categories, start=1)})
+    labelled = torch.from_numpy(paint(runs, labels, size).copy("C"))
+    return Marks(labelled, tuple(coco.cats[c]["name"] for c in categories))

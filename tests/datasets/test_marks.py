@@ -80,9 +80,7 @@ def test_what_is_no_picture_is_said(source, why):
 def test_a_telephones_picture_wants_a_plug_in(tmp_path, monkeypatch, colours):
     Image.fromarray(colours).save(tmp_path / "a.heic", "PNG")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(
-        ValueError, match="is HEIC: pip install pillow-heif, which reads it, or save it as JPEG"
-    ):
+    with pytest.raises(ValueError, match="is HEIC: pip install pillow-heif, or save it as JPEG"):
         picture_of(tmp_path / "a.heic")
     known = dict(Image.registered_extensions())
     monkeypatch.setattr(Image, "registered_extensions", lambda: known)
@@ -131,6 +129,40 @@ def test_a_scribble_says_nothing_elsewhere():
     labels = np.full(SIZE, 255)
     labels[3, 3:20], labels[20, 3:20] = 1, 0
     assert values(from_pixels(labels)) == {0, 1, 255}
+
+
+def test_soft_edges_are_void_and_said():
+    soft = np.zeros((200, 200), np.uint8)
+    soft[50:150, 50:150] = 255
+    soft[50:150, 48] = np.arange(100, 200)  # a brush's shades
+    with pytest.warns(
+        UserWarning, match=r"soft edges: 255 was taken for class 1, .* 0\.2 % of the pixels, for void"
+    ):
+        marks = from_pixels(soft)
+    assert (
+        marks.names == ("1",) and (marks.labels == 1).sum() == 10_000 and (marks.labels == 255).sum() == 100
+    )
+
+
+def test_a_photograph_is_no_mask(colours):
+    with pytest.raises(ValueError, match="different values: a mask has one a class, no shades"):
+        from_pixels(colours[..., 0])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "webp"])
+def test_a_mask_that_smears_is_refused(tmp_path, suffix):
+    Image.fromarray(MASK * 255).save(tmp_path / f"m.{suffix}")
+    with pytest.raises(ValueError, match="JPEG or WebP, which smears values: save it as PNG"):
+        marks_of(tmp_path / f"m.{suffix}", SIZE)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_background(tmp_path, mode):
+    """A white object on nothing, where nothing has a colour that is not seen."""
+    white = Image.new("RGBA", SIZE[::-1], "white")
+    white.putalpha(Image.fromarray(MASK * 255))
+    white.convert(mode).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(marks_of(tmp_path / "m.png", SIZE).labels.numpy(), MASK)
 
 
 def test_the_palette_is_pascals():
@@ -190,7 +222,9 @@ def test_void_is_silent():
     "mark, why",
     [
         ({}, "No object is marked"), ({"background": MASK}, "No object is marked"), ({"a": (1, 2, 3)}, "give a mask"),
-        ({"a": [(500, 500)]}, "no pixel inside"), ({"a": (100, 100, 120, 120)}, "no pixel inside"), ({"a": []}, "give a mask"),
+        ({"a": [(100, 100)]}, "lies outside"), ({"a": (100, 100, 120, 120)}, "lies outside"), ({"a": []}, "give a mask"),
+        ({"a": (0, 0, 1e9, 5)}, "far outside"), ({"a": [(float("nan"), 3)]}, "far outside"),
+        ({str(n) + "x": MASK for n in range(255)}, "255 classes are marked"),
     ],
 )  # fmt: skip
 def test_what_a_dictionary_cannot_hold_is_said(mark, why):
@@ -205,6 +239,27 @@ def labelme(folder, *shapes, **more):
     path = folder / "a.json"
     path.write_text(json.dumps({"version": "5.4", "imageHeight": SIZE[0], "imageWidth": SIZE[1], "shapes": list(shapes), **more}))  # fmt: skip
     return path
+
+
+@pytest.mark.parametrize("kind", ["polygon", "circle", "line", "rectangle", "mask"])
+@pytest.mark.parametrize("far", [1e9, -1e9, float("nan"), float("inf")])
+def test_labelmes_points_far_outside_are_said(tmp_path, kind, far):
+    corners = [[1, 1], [far, 5], [5, 5]][: 3 if kind == "polygon" else 2]
+    path = labelme(tmp_path, {"label": "a", "shape_type": kind, "points": corners})
+    with pytest.raises(ValueError, match="far outside a picture of 40 x 30 pixels"):
+        marks_of(path, SIZE)
+
+
+def test_labelmes_masks_may_jut_out(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((10, 10), 255, np.uint8)).save(buffer, "PNG")
+    code = base64.b64encode(buffer.getvalue()).decode()
+    shapes = [
+        {"label": "a", "shape_type": "mask", "points": [[x, y], [x + 9, y + 9]], "mask": code}
+        for x, y in ((-4, -3), (35, 25))
+    ]
+    labels = marks_of(labelme(tmp_path, *shapes), SIZE).labels
+    assert (labels[:7, :6] == 1).all() and (labels[25:, 35:] == 1).all() and (labels == 1).sum() == 42 + 25
 
 
 def test_labelme(tmp_path):
@@ -270,7 +325,7 @@ def test_coco_finds_the_picture_by_its_name(tmp_path):
         ("{", "neither labelme's nor COCO's"), ("[]", "neither"), ("{}", "neither"), ('{"shapes": 3}', "neither"),
         ('{"shapes": []}', "No object is marked"), ('{"shapes": [{"label": "a"}]}', "neither"),
         ('{"shapes": [{"label": "a", "points": [[1]]}]}', "neither"),
-        ('{"imageHeight": 3, "imageWidth": 4, "shapes": [{"label": "a", "points": [[1,1],[5,1],[5,5]]}]}', "4 x 3 pixels"),
+        ('{"imageHeight": 3, "imageWidth": 4, "shapes": [{"label": "a", "points": [[1,1],[5,1],[5,5]]}]}', "about a picture of 4 x 3, not 40 x 30"),
         ('{"annotations": []}', "cannot be read"),
     ],
 )  # fmt: skip
