@@ -28,7 +28,9 @@ METHOD = (
     "episodes", "prototypes", "matching", "alignment", "model", "annotations", "training/loop", "training/step",
     "evaluation/scores",
 )  # fmt: skip
-BUDGET = {"method": 1_400, "package": 4_539}  # lines, without `check` and `widgets`; these numbers only fall
+# Lines, without `check` and `widgets`. They only fall; the package has risen once, by one's own pictures (segmenter,
+# marks, shapes, lite0).
+BUDGET = {"method": 1_400, "package": 4_539}
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 ROOMS = [path for path in FILES if path.relative_to(PACKAGE).parts[0] not in ("check", "widgets")]
 
