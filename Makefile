@@ -26,7 +26,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check places matrix notebooks editions pdf dist links study bench gpu lab clean distclean environment chapters
+.PHONY: help book test check mutants places matrix notebooks editions pdf dist links study bench fuzz gpu lab clean distclean environment chapters
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,7 @@ book: chapters ## install what is needed, run the chapters, build the book
 	  rm -rf _build/html _build/.doctrees && echo "$$now" > _build/.look; \
 	fi
 	@echo "==> building the book"
+	@$(PY) book/ledger.py # from paper to code: what it names must be there
 	@[ -e _build/.complete ] || rm -rf _build/html _build/.doctrees # Sphinx warns once, a failed build must fail again
 	@rm -f _build/.complete
 	@$(PY) -c 'from jupyter_book.cli.main import main; main()' build book -W -n --keep-going
@@ -63,6 +64,9 @@ test: chapters ## install what is needed, run the chapters, test the package and
 check: environment ## while you work: style, types, and the quick tests of the method
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy
 	@$(PYTEST) -q -m "not slow" $(METHOD)
+
+mutants: environment ## does a test notice each small fault in the method? (an hour at most, then on; a network once)
+	@OMP_NUM_THREADS=1 $(PY) tests/mutants.py
 
 places: book ## the places where the book is read: pages, phone, paper, JupyterLab, Colab, the wheel (minutes)
 	@echo "==> opening the book wherever it is read"
@@ -114,6 +118,10 @@ bench: book ## time evaluation, head and step against the literal way, and weigh
 	@$(PY) benchmarks/versus_literal.py
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
+
+fuzz: environment ## hostile input, made up by the hundred, for an hour (or MINUTES=5 make fuzz); _build/fuzz
+	@echo "==> trying hostile input until something is found, for $${MINUTES:-60} minutes; Ctrl-C ends it at any time"
+	@OMP_NUM_THREADS=1 $(PY) tests/fuzzing.py
 
 gpu: environment ## all that a GPU can tell: its tests, step, training, evaluation (6 minutes at most; runs/gpu)
 	@$(PY) benchmarks/gpu.py

@@ -135,7 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dataset", choices=("tabletop", "pascal"), default="tabletop")
     parser.add_argument("--size", type=int, help="side of the square input")
-    parser.add_argument("--backbone", help="as of `python -m panet_lite` (default: the book's narrow twin)")
+    parser.add_argument("--backbone", help="as of `python -m panet_lite` (default: the book's model)")
     parser.add_argument("--weights", help="of --backbone (default: random)")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--runs", type=int, default=5)
@@ -157,7 +157,7 @@ def main() -> int:
             **circumstances(torch.device("cpu")),
             "load": load(),
         }
-        about |= {"backbone": args.backbone or "narrow twin", "size": args.size}
+        about |= {"backbone": args.backbone or "lite0", "size": args.size}
         args.out.write_text(json.dumps({**about, **found}, indent=1) + "\n")
     return int(wrong > 0)
 

@@ -21,15 +21,16 @@ from panet_lite.machine import circumstances, device_named
 from panet_lite.training import LAPTOP, PAPER, train, training_episodes
 
 OUT = DATA / "results" / "precision.json"
+TWIN = replace(LAPTOP, iterations=1_500, learning_rate=3e-3, milestones=(1_000,))  # with which it was trained
 
 
 def score(args: argparse.Namespace, precision: str, seed: int) -> dict:
     """Train and score one model."""
     torch.manual_seed(seed)
     device, size = device_named(args.device), {"size": args.size} if args.size else {}
-    recipe = PAPER if args.dataset == "pascal" else LAPTOP
+    recipe = PAPER if args.dataset == "pascal" else TWIN
     recipe = replace(recipe, seed=seed, precision=precision, iterations=args.iterations or recipe.iterations)
-    weights = args.weights or DATA / "checkpoints" / f"fold{args.fold}-init.safetensors"
+    weights = args.weights or DATA / "checkpoints" / f"twin-fold{args.fold}-init.safetensors"
     width = {} if args.backbone != "vgg16" or args.dataset == "pascal" else {"width": 0.25}
     model = PANet(backbone(args.backbone, weights, **width)).to(device)
     dataset = {"tabletop": Tabletop, "pascal": Pascal}[args.dataset]

@@ -3,7 +3,8 @@
 Headless Chromium reads the built book from a web server of this machine. weight: all that a first visit
 loads, gzipped. ready: from the start of navigation until formulas and widgets are drawn, the median of
 several visits. repaint: what a widget's drawing takes while a mouse moves over its pictures, its
-sliders are drawn and its choices are taken, median and 95th percentile.
+sliders are drawn and its choices are taken, median and 95th percentile. features: of a photo, by the network in
+the first page, median of several, and what a reader's click loads for it.
 """
 
 import argparse
@@ -20,7 +21,18 @@ from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 BOOK = ROOT / "_build" / "html"
 
-LIMITS = {"weight": 3.0, "ready": 2.0, "repaint": 16.0}  # MB, s, ms
+LIMITS = {"weight": 3.0, "ready": 2.0, "repaint": 16.0, "features": 250.0, "click": 5.0}  # MB, s, ms, ms, MB
+TIMES = """async () => {
+  const network = await [...globalThis.panetNetworks.values()][0];
+  const pixels = Uint8ClampedArray.from({ length: 4 * 320 * 240 }, (_, i) => (i * 2654435761) >>> 24);
+  const times = [];
+  for (let i = 0; i < 25; i++) {
+    const began = performance.now();
+    await network.embed({ pixels, H: 240, W: 320 });
+    times.push(performance.now() - began);
+  }
+  return times;
+}"""
 
 
 def weigh(page: Page, url: str) -> float:
@@ -67,6 +79,20 @@ def use(page: Page, widget) -> list[float]:
     return widget.evaluate("(root) => root.repaints ?? []")
 
 
+def network(page: Page, url: str) -> tuple[float, float]:
+    """Milliseconds from a photo of 320 x 240 pixels to its features, and the page's MB (gzip) with the network."""
+    bodies = []
+    page.on("response", lambda response: bodies.append(response))
+    page.goto(url)
+    page.wait_for_function(READY)
+    page.get_by_role("button", name="Rendered scenes").click()
+    page.wait_for_function("() => document.querySelectorAll('.panet-stage .panet-picture').length > 2")
+    page.wait_for_function("() => !document.querySelector('[data-busy]')")
+    times = page.evaluate(TIMES)
+    loaded = {r.url: r.body() for r in bodies if r.url.startswith("http") and r.ok}
+    return statistics.median(times[5:]), sum(len(gzip.compress(body, 6)) for body in loaded.values()) / 1e6
+
+
 def main() -> int:
     """A row for each page; 1 where one of them is over a limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -98,8 +124,9 @@ def main() -> int:
                 )
             for page in browser.contexts:
                 page.close()
+        worst["features"], worst["click"] = network(browser.new_page(), f"{site}/index.html")
         browser.close()
-    units = {"weight": "MB", "ready": "s", "repaint": "ms"}
+    units = {"weight": "MB", "ready": "s", "repaint": "ms", "features": "ms", "click": "MB"}
     for what, limit in LIMITS.items():
         print(f"the worst {what}: {worst[what]:.2f} {units[what]}, aim: at most {limit:g} {units[what]}")
     return 0

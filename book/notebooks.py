@@ -22,6 +22,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 from PIL import Image
+from shape import say_minutes
 
 BOOK = Path(__file__).resolve().parent
 TIMEOUT = 600  # seconds a cell may take, here as in _config.yml and in `make test`: the machine may be slow
@@ -172,6 +173,7 @@ def normalise(notebook: NotebookNode, stem: str) -> NotebookNode:
                 count += 1
                 cell.execution_count = count
             normalise_outputs(cell)
+    say_minutes(notebook)
     return notebook
 
 

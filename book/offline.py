@@ -157,6 +157,16 @@ def mend(app: Sphinx, exception: Exception | None) -> None:
         sheet.write_text(with_fonts(sheet), encoding="utf-8")
 
 
+def bring_network(app: Sphinx, exception: Exception | None) -> None:
+    """Write the book's network, and what computes it, beside the pages: a reader's click loads it, also from a stick."""
+    if not exception and app.builder.format == "html":
+        from panet_lite import pretrained
+        from panet_lite.widgets.network import script
+
+        text = script(pretrained(0).backbone)
+        (Path(app.outdir) / "_static" / "network.js").write_text(text, encoding="utf-8")
+
+
 def with_fonts(sheet: Path) -> str:
     """Font Awesome's style sheet with its fonts inside; those under older names are left out."""
 
@@ -178,4 +188,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", arrange, priority=900)  # after myst-nb has named the state
     app.connect("html-page-context", open_plain_edition, priority=900)  # after the theme has made its buttons
     app.connect("build-finished", mend, priority=900)
+    app.connect("build-finished", bring_network)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,10 +8,9 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import skimage as ski  # its parts are imported where they are first used
 import torch
-from skimage.graph import MCP_Geometric
-from skimage.measure import label
-from skimage.morphology import disk, isotropic_dilation, medial_axis, opening
+from scipy.ndimage import find_objects
 from torch import Tensor
 
 from .datasets import VOID
@@ -28,7 +27,7 @@ def kind_named(kind: str) -> str:
 
 def objects(mask: np.ndarray, instances: np.ndarray | None = None) -> list[np.ndarray]:
     """The objects of a class, a mask each: its instances where it has any, else its connected parts."""
-    numbers = label(mask, connectivity=2)
+    numbers = ski.measure.label(mask, connectivity=2)
     if instances is not None and (told := np.where(mask & (instances != VOID), instances, 0)).any():
         numbers = told
     return [numbers == n for n in np.unique(numbers) if n]
@@ -36,7 +35,7 @@ def objects(mask: np.ndarray, instances: np.ndarray | None = None) -> list[np.nd
 
 def axis_and_depth(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The medial axis of a mask and each pixel's distance to its edge; the frame is an edge, too."""
-    axis, depth = medial_axis(np.pad(mask, 1), return_distance=True, rng=0)
+    axis, depth = ski.morphology.medial_axis(np.pad(mask, 1), return_distance=True, rng=0)
     return axis[1:-1, 1:-1], depth[1:-1, 1:-1]
 
 
@@ -48,7 +47,7 @@ def longest_path(axis: np.ndarray) -> np.ndarray:
     """
     end, costs = np.argwhere(axis)[0], np.where(axis, 1.0, np.inf)
     for _ in range(2):
-        walk = MCP_Geometric(costs)
+        walk = ski.graph.MCP_Geometric(costs)
         distance, _ = walk.find_costs([end])
         end = np.unravel_index(np.where(np.isfinite(distance), distance, -1).argmax(), axis.shape)
     return np.array(walk.traceback(end))
@@ -59,14 +58,14 @@ def scribble(mask: np.ndarray, width: float = 3, radius: int = 2) -> np.ndarray:
 
     The opening, by a disc of `radius`, removes what is thinner, and is left out where nothing would remain.
     """
-    opened = opening(mask, disk(radius))
+    opened = ski.morphology.opening(mask, ski.morphology.disk(radius))
     axis, depth = axis_and_depth(max(objects(opened if opened.any() else mask), key=np.count_nonzero))
     path = longest_path(axis)
     depths = depth[tuple(path.T)]
     inner = np.flatnonzero(depths >= np.median(depths) / 2)  # a hand does not draw into the outline's corners
     line = np.zeros_like(mask)
     line[tuple(path[inner[0] : inner[-1] + 1].T)] = True
-    stroke: np.ndarray = isotropic_dilation(line, width / 2) & mask
+    stroke: np.ndarray = ski.morphology.isotropic_dilation(line, width / 2) & mask
     return stroke
 
 
@@ -77,13 +76,16 @@ def point(mask: np.ndarray, seed: int | Sequence[int] = 0, radius: float = 3) ->
     places = np.argwhere(axis & (depth >= depth[axis].max() / 2))
     spot = np.zeros_like(mask)
     spot[tuple(np.random.default_rng(seed).choice(places))] = True
-    disc: np.ndarray = isotropic_dilation(spot, radius) & mask
+    disc: np.ndarray = ski.morphology.isotropic_dilation(spot, radius) & mask
     return disc
 
 
 def box(mask: np.ndarray) -> np.ndarray:
     """The bounding box of a mask, filled."""
-    return np.outer(mask.any(1), mask.any(0))
+    filled = np.zeros_like(mask)
+    for place in find_objects(mask.view(np.uint8)):  # all that is True is one object, in however many parts
+        filled[place] = True
+    return filled
 
 
 def box_map(
@@ -124,9 +126,7 @@ def annotate(
     if kind == "box" and largest_box:
         chosen = {way: max(masks, key=np.count_nonzero) for way, masks in found.items()}
     else:
-        chosen = {
-            way: masks[np.random.default_rng(seed).integers(len(masks))] for way, masks in found.items()
-        }
+        chosen = {way: own[np.random.default_rng(seed).integers(len(own))] for way, own in found.items()}
     if kind == "box":
         return torch.from_numpy(box_map(dense, found, chosen)).to(labels.device)
     weak = np.full_like(dense, VOID)

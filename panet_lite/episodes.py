@@ -65,6 +65,8 @@ class Episode:
                     f"The {name} images {tuple(images.shape)} and label maps {tuple(labels.shape)} do not "
                     "belong together: a label map has its image's height and width, and there is one for each."
                 )
+            if not images.is_floating_point():
+                raise ValueError(f"The {name} images are {images.dtype}: give floats in 0..1, bytes / 255.")
 
     @property
     def ways(self) -> int:
@@ -117,9 +119,10 @@ class EpisodeSampler:
         self.annotation = kind_named(annotation)
         if min(ways, shots, queries) < 1:
             raise ValueError(f"An episode needs a way, a shot and a query, not {ways}, {shots}, {queries}.")
-        allowed = dataset.coverage[:, list(exclude)].sum(1) == 0
-        pools = {c: dataset.images_of(c, self.preset.least) for c in classes}
-        pools = {c: pool[allowed[pool]] for c, pool in pools.items()}
+        if ways >= VOID:
+            raise ValueError(f"A label map tells {VOID - 1} classes apart, so {ways} ways are too many.")
+        shown = [i for c in exclude for i in dataset.images_of(c)]
+        pools = {c: np.setdiff1d(dataset.images_of(c, self.preset.least), shown) for c in classes}
         self.pools = {c: pool for c, pool in pools.items() if len(pool) >= shots + queries}
         self.missing = tuple(c for c in pools if c not in self.pools)
         names = ", ".join(f"{dataset.classes[c - 1]} ({len(pools[c])})" for c in self.missing)
@@ -236,6 +239,9 @@ def own_episode(supports: Sequence[Sequence[tuple[Tensor, Tensor]]], queries: Se
         raise ValueError("All images must be of one size, and all ways must have the same number of shots.")
     if pictures[0].shape[0] != 3:
         raise ValueError(f"Images must be RGB, (3, H, W'), not {tuple(pictures[0].shape)}.")
+    for low, high, most in ((*p.aminmax(), 1 if p.is_floating_point() else 255) for p in pictures):
+        if low < 0 or high > most:
+            raise ValueError(f"Images of {low:g} to {high:g}: give uint8, or floats in 0..1, not normalised.")
     images = torch.stack([p if p.is_floating_point() else p.float() / 255 for p in pictures])[None]
     labels = torch.stack([complete_strokes(m).to(torch.uint8) for shots in supports for _, m in shots])
     support, query = images.split([len(labels), len(queries)], dim=1)

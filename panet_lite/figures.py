@@ -13,20 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from .datasets import VOID
+from .datasets.marks import BACKGROUND as BACKGROUND
+from .datasets.marks import COLOURS as COLOURS
+from .datasets.marks import way_colour as way_colour
 from .episodes import Episode
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # of ways 1, 2, ...
 LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1)), (0, (1, 1)))
-BACKGROUND = "#999999"  # the background's colour where it is drawn as a class of its own
-
-
-def way_colour(way: int) -> str:
-    """The colour of an episode's class 1, 2, ...; 0 is the background."""
-    return COLOURS[(way - 1) % len(COLOURS)] if way else BACKGROUND
 
 
 def show_image(ax: Axes, image: Tensor, title: str = "") -> None:
@@ -36,16 +31,6 @@ def show_image(ax: Axes, image: Tensor, title: str = "") -> None:
     ax.set_title(title, fontsize=10)
     ax.set_xticks([])
     ax.set_yticks([])
-
-
-def overlay(image: np.ndarray, labels: np.ndarray, strength: float = 0.45) -> np.ndarray:
-    """A picture (H, W, 3), uint8, with its label map (H, W) tinted and outlined, as pixels of the same size."""
-    shown = image.astype(np.float32)
-    for way in (int(v) for v in np.unique(labels) if v not in (0, VOID)):
-        mask, colour = labels == way, 255 * np.array(to_rgb(way_colour(way)))
-        shown[mask] = (1 - strength) * shown[mask] + strength * colour
-        shown[find_boundaries(mask, mode="thick")] = colour
-    return shown.round().astype(np.uint8)
 
 
 def show_labels(ax: Axes, image: Tensor, labels: Tensor, title: str = "", strength: float = 0.45) -> None:

@@ -25,8 +25,10 @@ def device_named(name: str) -> torch.device:
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # torchrun: one for each process
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        one = torch.ones(1, device=name)
+        one.item()  # "meta" has no numbers
+        return one.device
+    except Exception as error:  # each kind of device has its own
         raise ValueError(f"There is no device {name!r} here: use --device cpu.") from error
 
 
@@ -111,9 +113,11 @@ def processes(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Meanwhile SIGTERM and Ctrl-C only set a flag, which this gives; a second one ends at once."""
+    """Meanwhile SIGTERM, SIGHUP and Ctrl-C only set a flag, which this gives; a second one ends at once."""
     asked = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    if before[signal.SIGHUP] is signal.SIG_IGN:  # by nohup
+        del before[signal.SIGHUP]
 
     def note(number: int, frame: object) -> None:
         asked.set()

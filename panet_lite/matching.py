@@ -13,14 +13,16 @@ ALPHA = {"cosine": 20.0, "euclidean": 1.0}  # the paper fixes 20 for cosine (Sec
 
 
 def match(
-    features: Tensor, prototypes: Tensor, alpha: float | None = None, distance: str = "cosine"
-) -> Tensor:
+    features: Tensor, prototypes: Tensor, alpha: float | None = None, distance: str = "cosine",
+    lengths: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Eq. 3 before its softmax: the logit of each pixel for each prototype.
 
     features: (B, Q, C, h, w). prototypes: (B, J, C). Returns logits (B, Q, J, h, w) in float32 or
     better. `distance`: "cosine" gives alpha * cos, which is -alpha * (1 - cos) up to a constant that
     the softmax does not see; "euclidean" gives -alpha * squared distance. alpha: 20 for cosine
-    (paper), 1 for euclidean unless given. A zero prototype has cosine 0 with everything.
+    (paper), 1 for euclidean unless given. A zero prototype has cosine 0 with everything. lengths:
+    of the features, (B, Q, 1, h, w), where they are known already.
     """
     if distance not in ALPHA:
         raise ValueError(f"distance is {distance!r}, choose one of {', '.join(ALPHA)}.")
@@ -33,11 +35,11 @@ def match(
     with torch.autocast(features.device.type, enabled=False):
         features, prototypes = exact(features, prototypes)
         if distance == "cosine":
-            features = F.normalize(features, dim=2, eps=1e-8)
             prototypes = F.normalize(prototypes, dim=2, eps=1e-8)
         products = torch.einsum("bqchw,bjc->bqjhw", features, prototypes)
         if distance == "cosine":
-            return alpha * products
+            lengths = features.norm(dim=2, keepdim=True) if lengths is None else lengths
+            return alpha * products / lengths.clamp(min=1e-8)
         norms = features.square().sum(2, keepdim=True) + prototypes.square().sum(2)[:, None, :, None, None]
         return alpha * (2 * products - norms)  # |f - p|^2 = |f|^2 - 2 f.p + |p|^2
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .alignment import alignment_loss
-from .backbones import vgg16
+from .backbones import lite0, trained_backbone
 from .datasets import voc
 from .episodes import Episode
 from .matching import match, segmentation_loss, upsample
@@ -95,10 +95,8 @@ class PANet(nn.Module):
         if support.shape[-2:] != query.shape[-2:]:
             return Features(self.embed(support), self.embed(query))
         images = torch.cat([support.flatten(0, 2), query.flatten(0, 1)])
-        features = self.embed(images).split([support.shape[:3].numel(), query.shape[:2].numel()])
-        return Features(
-            features[0].unflatten(0, support.shape[:3]), features[1].unflatten(0, query.shape[:2])
-        )
+        of_support, of_query = self.embed(images).split([support.shape[:3].numel(), query.shape[:2].numel()])
+        return Features(of_support.unflatten(0, support.shape[:3]), of_query.unflatten(0, query.shape[:2]))
 
     def forward(self, episode: Episode) -> Prediction:
         """Figure 2 (a): embed, pool prototypes from the support, match the query to them."""
@@ -114,16 +112,22 @@ class PANet(nn.Module):
         return prediction.loss(episode, lambda_par)
 
 
-NAME = "fold{}%s.safetensors"
-VARIANTS = {"par": NAME % "", "without-par": NAME % "-without-par", "init": NAME % "-init"}
+VARIANTS = {
+    "par": "fold{}.safetensors", "without-par": "fold{}-without-par.safetensors",
+    "twin": "twin-fold{}.safetensors", "twin-init": "twin-fold{}-init.safetensors",
+}  # fmt: skip
 
 
 def checkpoint(fold: int, variant: str) -> Path:
     """The file of one of the models that come with the package. Errors: ValueError where there is none such."""
-    if variant not in list(VARIANTS):
-        raise ValueError(f"There is no variant {variant!r}: choose one of {', '.join(VARIANTS)}.")
     if fold not in range(4):
         raise ValueError(f"There are no weights for fold {fold!r}: they come for folds 0..3 of Tabletop-5i.")
+    if variant not in list(VARIANTS):
+        raise ValueError(f"There is no variant {variant!r}: choose one of init, {', '.join(VARIANTS)}.")
+    if fold and variant.startswith("twin"):
+        raise ValueError(
+            f"The twin comes for fold 0: make one for fold {fold} by data/checkpoints/pretrain.py."
+        )
     path = voc.DATA / "checkpoints" / VARIANTS[variant].format(int(fold))
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}. {voc.REMEDY}")
@@ -131,10 +135,12 @@ def checkpoint(fold: int, variant: str) -> Path:
 
 
 def pretrained(fold: int = 0, variant: str = "par") -> PANet:
-    """The book's narrow twin, ready to predict the classes of `fold` of Tabletop-5i.
+    """The book's model, EfficientNet-Lite0, ready to predict the classes of `fold` of Tabletop-5i.
 
-    variant: "par" and "without-par" were trained on the other three folds, with and without Eq. 7;
-    "init" is where both began: trained to name the other folds' classes, before any episode
-    (PANet-init, Sec. 4.2).
+    variant: "par" and "without-par" were trained by episodes of the other three folds, with and without Eq. 7;
+    "init" is where both began, ImageNet's weights (PANet-init, Sec. 4.2), the same for all folds. "twin" is the
+    narrow VGG-16 that never saw ImageNet: "twin-init" had learned to name the other folds' classes (fold 0).
     """
-    return PANet(vgg16(checkpoint(fold, variant), width=0.25)).eval()
+    if variant == "init" and fold in range(4):
+        return PANet(lite0("imagenet")).eval()
+    return PANet(trained_backbone(checkpoint(fold, variant))).eval()

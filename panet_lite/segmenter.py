@@ -4,8 +4,9 @@ The same late fusion as in episodes: a picture passes the network once, whatever
 """
 
 import hashlib
+import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -18,9 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from .annotations import complete_strokes
-from .backbones import lite0
+from .backbones import lite0, seen_among
 from .datasets import VOID
-from .datasets.marks import marks_of, voc_palette
+from .datasets.marks import marks_of
+from .datasets.masks import voc_palette
 from .datasets.pictures import Picture, picture_of
 from .datasets.shapes import Marks
 from .files import write_atomically
@@ -84,21 +86,27 @@ class Segmenter:
         self.kept: OrderedDict[str, Tensor] = OrderedDict()
 
     def fit(
-        self, images: Iterable[Picture], label_maps: Sequence[Any], names: Sequence[str] | None = None
+        self, images: Iterable[Picture], label_maps: Sequence[Any], names: Sequence[str] | None = None,
+        mask_values: Mapping[int, str] | None = None,
     ) -> "Segmenter":  # fmt: skip
         """Learn classes from pictures and what is marked on them: a prototype each (Eq. 1-2).
 
         images: see `datasets.pictures.picture_of`. label_maps: one for each, see `datasets.marks.marks_of`; they may be
         dense or not, and show several classes. names: of classes 1, 2, ..., where label maps have numbers; without,
-        classes are called as in the marks, in the order of their numbers or of their first appearance.
+        classes are called as in the marks, in the order of their numbers or of their first appearance. mask_values: what
+        the values of label maps mean, where it is not plain, {value: name}, see `datasets.meaning`.
         Errors: ValueError for pictures and marks that cannot be read, are not of one size or contradict each other.
         """
         images = several(images)
         if len(images) != len(label_maps) or not images:
             raise ValueError(f"{len(images)} images and {len(label_maps)} label maps: give one for each.")
         pictures = [self.picture(image) for image in images]
-        marks = [marks_of(m, size, image) for m, image, (_, size) in zip(label_maps, images, pictures)]
+        given = zip(label_maps, images, pictures)
+        marks = [marks_of(m, size, image, mask_values) for m, image, (_, size) in given]
         classes = names_of(marks, names)
+        if seen := seen_among(self.model, classes):
+            note = f"The weights were trained on {', '.join(seen)}: a score on it is no test of few shots."
+            warnings.warn(note, stacklevel=2)
         maps = [renumbered(mark, classes) for mark in marks]
         check_agreement([digest(picture) for picture, _ in pictures], maps)
         found = [
@@ -106,7 +114,7 @@ class Segmenter:
             for (picture, _), labels in zip(pictures, maps)
         ]
         prototypes = torch.stack(found).nanmean(0)  # over the pictures that show a class
-        for name, prototype in zip(("the background", *classes), prototypes):
+        for name, prototype in zip(("the background", *map(repr, classes)), prototypes):
             if prototype.isnan().any():
                 raise ValueError(f"No picture shows {name}: mark some of it in one of them.")
         self.names, self.prototypes = classes, prototypes
@@ -183,7 +191,7 @@ def names_of(marks: Sequence[Marks], names: Sequence[str] | None) -> tuple[str, 
     found = list(dict.fromkeys(name for mark in marks for name in mark.names))
     if (many := max(len(found), len(names or ()))) >= VOID:
         raise ValueError(f"{many} classes are marked: a label map tells {VOID - 1} apart.")
-    if names is None:
+    if not names:
         return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else found)
     allowed = {*names, *map(str, range(1, len(names) + 1))}
     if wrong := [name for name in found if name not in allowed]:
@@ -210,6 +218,4 @@ def check_agreement(pictures: Sequence[str], maps: Sequence[Tensor]) -> None:
     for (i, a), (j, b) in combinations(enumerate(maps, start=1), 2):
         same = pictures[i - 1] == pictures[j - 1] and a.shape == b.shape
         if same and ((a != b) & (a != VOID) & (b != VOID)).any():
-            raise ValueError(
-                f"Pictures {i} and {j} are one, but their marks contradict each other: drop one."
-            )
+            raise ValueError(f"Pictures {i} and {j} are one; their marks contradict each other: drop one.")

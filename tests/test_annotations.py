@@ -258,6 +258,19 @@ def test_void_is_no_background_outside_a_box():
     assert np.array_equal(box(np.eye(2, dtype=bool)), np.ones((2, 2), bool))
 
 
+def test_the_box_of_an_object_in_parts_has_no_gap():
+    """An instance behind a leg of a table lies in parts; the box is drawn round all of them."""
+    mask = np.zeros((6, 7), bool)
+    mask[1, 1:3] = mask[4, 4:6] = True
+    wanted = np.zeros_like(mask)
+    wanted[1:5, 1:6] = True
+    assert np.array_equal(box(mask), wanted) and not box(np.zeros_like(mask)).any()
+    weak = annotate(
+        torch.from_numpy(mask.astype(np.uint8)), "box", torch.from_numpy(3 * mask.astype(np.uint8))
+    )
+    assert np.array_equal(weak.numpy(), wanted)
+
+
 # --- bad input, own strokes ----------------------------------------------------------------------------
 
 
@@ -273,8 +286,12 @@ def test_bad_input_is_named():
 
 def test_strokes_without_background_take_the_rest():
     strokes = torch.tensor([[1, 255], [255, 2]], dtype=torch.uint8)
-    with pytest.warns(UserWarning, match="everything unpainted is taken for background"):
+    with pytest.warns(UserWarning) as said:
         assert complete_strokes(strokes).tolist() == [[1, 0], [0, 2]]
+    assert str(said[0].message) == (
+        "No stroke marks the background: everything unpainted is taken for background. Stroke over some of it for a "
+        "better answer."
+    )
     assert strokes[0, 1] == 255  # the reader's own map stays as it was
 
 

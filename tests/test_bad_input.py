@@ -21,7 +21,8 @@ from panet_lite.__main__ import main
 from panet_lite.backbones import VGG16, vgg16
 from panet_lite.datasets import Pascal, Tabletop
 from panet_lite.datasets import voc as datasets
-from panet_lite.datasets.pictures import picture_size, read_image, read_label_map
+from panet_lite.datasets.masks import read_label_map
+from panet_lite.datasets.pictures import picture_size, read_image
 from panet_lite.episodes import Episode
 from panet_lite.files import write_atomically
 from panet_lite.model import checkpoint
@@ -200,7 +201,7 @@ def test_mask_in_colours(copy):
     Image.open(path).convert("RGB").save(path)
     with pytest.raises(
         ValueError,
-        match=rf"The mask {path} is a picture of mode RGB, not a label map: save it with one channel",
+        match=rf"The mask {path} has the colour .*, which the palette of PASCAL VOC does not know: save it with one channel",
     ):
         Tabletop("val", root=copy)
 
@@ -274,9 +275,8 @@ def test_mask_without_foreground_warns_and_the_result_is_finite(empty):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_features(value):
-    image = torch.rand(3, 6, 7)
-    image[0, 2, 3] = value
-    episode = own(torch.ones(6, 7), image)
+    episode = own(torch.ones(6, 7))
+    episode.query_images[0, 0, 0, 2, 3] = value
     with pytest.raises(
         ValueError,
         match="features that are not finite .*: check that the images are RGB in 0..1 and that the checkpoint",
@@ -323,21 +323,24 @@ def test_half_copied_data_set(copy, folder, name):
 def test_fold_out_of_range(tiny, fold):
     with pytest.raises(ValueError, match=rf"There is no fold {fold!r}: folds are 0..3"):
         tiny().fold(fold)
-    with pytest.raises(
-        ValueError, match=rf"There are no weights for fold {fold!r}: they come for folds 0..3"
-    ):
-        pretrained(fold)
+    for variant in ("par", "init", "twin"):
+        with pytest.raises(
+            ValueError, match=rf"There are no weights for fold {fold!r}: they come for folds 0..3"
+        ):
+            pretrained(fold, variant)
+    with pytest.raises(ValueError, match="twin comes for fold 0: make one for fold 1 by data/checkpoints"):
+        pretrained(1, "twin-init")
 
 
 def test_a_fold_may_be_any_whole_number(tiny):
     assert tiny().fold(np.int64(1)) == tiny().fold(torch.tensor(1)) == tiny().fold(1)
-    assert checkpoint(np.int64(1), "init").name == "fold1-init.safetensors"
+    assert checkpoint(np.int64(1), "par").name == "fold1.safetensors"
 
 
 @pytest.mark.parametrize("variant", ["PAR", None, ["par"]])
 def test_no_such_variant(variant):
     with pytest.raises(
-        ValueError, match=rf"no variant {re.escape(repr(variant))}: choose one of par, without"
+        ValueError, match=rf"no variant {re.escape(repr(variant))}: choose one of init, par, without"
     ):
         pretrained(0, variant)
 
@@ -392,7 +395,7 @@ def test_code_that_was_installed_without_its_data(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=f"no data set at {tmp_path}/data/tabletop: .*{remedy}$"):
         Tabletop("val")
     with pytest.raises(FileNotFoundError, match=f"no checkpoint at {tmp_path}/data/.*{remedy}$"):
-        pretrained(0, "init")
+        pretrained(0)
 
 
 def test_data_of_the_package_that_are_incomplete(copy, monkeypatch):
@@ -590,8 +593,6 @@ def wrong(case, tmp_path):
         "fold": (["--fold", 7], "There is no fold 7: folds are 0..3"),
         "ways": (["--ways", 9], "9 ways of 1 shots and 1 queries cannot be drawn: 5 of 5 classes"),
         "shots": (["--shots", 500], "1 ways of 500 shots"),
-        "no shots": (["--shots", 0], "An episode needs a way, a shot and a query"),
-        "runs": (["--runs", 0], "at least 1 run and 1 episode"),
         "class": (["--classes", "zebra"], "'zebra' is no class of this data set: choose from mug"),
         "other fold": (["--classes", "mug", "pear"], "'pear' is no class of fold 0: choose from mug, bottle"),
         "split": (["--split", "test"], "Segmentation/test.txt: choose one of train, val."),
@@ -609,8 +610,6 @@ CASES = [
     "fold",
     "ways",
     "shots",
-    "no shots",
-    "runs",
     "class",
     "other fold",
     "split",
@@ -660,15 +659,15 @@ def test_evaluate_into_a_full_folder_keeps_the_old_numbers(cli, weights, tmp_pat
 
 
 def test_train_into_an_unwritable_folder_fails_before_it_trains(cli, weights, tmp_path, monkeypatch):
-    (tmp_path / "out").write_text("a file")
-    monkeypatch.setattr("panet_lite.commands.train", lambda *_: pytest.fail("trained for nothing"))
+    (tmp_path / "out" / "log.json").mkdir(parents=True)
+    monkeypatch.setattr("panet_lite.commands.training.train", lambda *_: pytest.fail("trained for nothing"))
     code, _, err = cli(
         "train", "--weights", weights, "--width", NARROW, "--device", "cpu", "--out", tmp_path / "out"
     )
     assert (
         code == 1
         and len(err) == 1
-        and err[0].startswith(f"panet_lite: Could not write {tmp_path / 'out'}/log.json")
+        and err[0].startswith(f"panet_lite: Could not write {tmp_path / 'out'}/log.json (Is a directory)")
     )
 
 
@@ -687,8 +686,8 @@ def test_no_weights_to_start_from(cli, tmp_path):
     """The tiny data folder has no checkpoints, and no width but two has any at all."""
     out = ("--device", "cpu", "--out", tmp_path / "out")
     for command in (("train", *out), ("evaluate", "--device", "cpu")):
-        code, _, err = cli(*command)
-        path = datasets.DATA / "checkpoints" / "fold0-init.safetensors"
+        code, _, err = cli(*command, "--width", 0.25)
+        path = datasets.DATA / "checkpoints" / "twin-fold0-init.safetensors"
         assert code == 1 and err == [f"panet_lite: There is no checkpoint at {path}. {datasets.REMEDY}"]
     code, _, err = cli("train", "--width", 0.5, *out)
     sentence = "There are no pre-trained weights of width 0.5. Give --weights a checkpoint, or random."
@@ -738,15 +737,16 @@ def test_a_state_that_is_none(cli, weights, tmp_path):
 @pytest.mark.parametrize(
     "option, value, says",
     [
-        *((f"--{name}", 0, "int from 1") for name in ("iterations", "episodes-per-step", "save-every", "size")),
-        ("--shots", 1.5, "int from 1"), ("--seed", -1, "int from 0"), ("--lambda-par", -1, "float from 0"),
-        *(("--width", value, "float from 0.015625") for value in (0, -1, "nan", "x")),
+        *((f"--{name}", 0, "int from 1 to 10,000,000") for name in ("iterations", "episodes-per-step", "save-every")),
+        ("--size", 0, "int from 1 to 100,000"), ("--shots", 1.5, "int from 1"), ("--seed", -1, "int from 0"),
+        ("--lambda-par", -1, "float from 0 to 1,000,000"),
+        *(("--width", value, "float from 0.015625 to 4") for value in (0, -1, "nan", "x")),
     ],
 )  # fmt: skip
 def test_numbers_that_are_too_small_or_none(cli, tmp_path, capsys, option, value, says):
     with pytest.raises(SystemExit) as stop:
         cli(*TRAIN, option, value, "--out", tmp_path / "out")
-    assert stop.value.code == 2 and f"argument {option}: '{value}' is no {says} on" in capsys.readouterr().err
+    assert stop.value.code == 2 and f"argument {option}: '{value}' is no {says}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from panet_lite import Episode, PANet
-from panet_lite.alignment import alignment_loss, query_prototypes, way_labels
+from panet_lite.alignment import alignment_loss, prototype_distance, query_prototypes, way_labels
 from panet_lite.matching import episode_losses, match, segmentation_loss, upsample
 from panet_lite.prototypes import adjoint_upsample, masked_average_pool, support_prototypes
 
@@ -198,6 +198,10 @@ def test_match_equals_loops(head, batch, queries, ways, seed, distance):
     prototypes = normal(batch, ways + 1, 5, seed=seed)
     for alpha, used in ((None, 20.0 if distance == "cosine" else 1.0), (3.5, 3.5)):
         logits = match(e.query, prototypes, alpha, distance)
+        lengths = e.query.norm(dim=2, keepdim=True)
+        assert torch.equal(
+            match(e.query, prototypes, alpha, distance, lengths), logits
+        )  # as a bank knows them
         for b in range(batch):
             for q in range(queries):
                 close(logits[b, q], plain_logits(e.query[b, q], prototypes[b], used, distance))
@@ -222,14 +226,41 @@ def test_zero_prototype_and_zero_feature_have_logit_zero():
 def test_unknown_distance_and_wrong_shapes_are_named():
     with pytest.raises(ValueError, match="'manhattan'.*cosine, euclidean"):
         match(torch.ones(1, 1, 2, 1, 1), torch.ones(1, 2, 2), distance="manhattan")
-    with pytest.raises(ValueError, match=r"same C, got \(1, 1, 2, 1, 1\) and \(1, 2, 3\)"):
-        match(torch.ones(1, 1, 2, 1, 1), torch.ones(1, 2, 3))
-    with pytest.raises(ValueError, match=r"same N, got \(2, 3, 1, 1\) and \(1, 1, 1\)"):
-        masked_average_pool(torch.ones(2, 3, 1, 1), torch.ones(1, 1, 1))
-    with pytest.raises(ValueError, match=r"agree in B, W, K, got"):
-        support_prototypes(torch.ones(1, 2, 1, 3, 2, 2), torch.ones(1, 1, 1, 4, 4))
-    with pytest.raises(ValueError, match=r"agree in B, Q, got"):
-        segmentation_loss(torch.ones(1, 2, 2, 3, 3), torch.ones(1, 1, 4, 4))
+
+
+SHAPES = {  # of a good call, and the whole sentence that any other gets
+    match: (
+        (1, 1, 2, 3, 3), (1, 2, 2),
+        "match wants features (B, Q, C, h, w) and prototypes (B, J, C) with the same C",
+    ),
+    masked_average_pool: (
+        (2, 3, 1, 1), (2, 4, 4),
+        "masked_average_pool wants features (N, C, h, w) and a mask (N, H, W) with the same N",
+    ),
+    support_prototypes: (
+        (1, 2, 1, 3, 2, 2), (1, 2, 1, 4, 4),
+        "support_prototypes wants features (B, W, K, C, h, w) and labels (B, W, K, H, W') that agree in B, W, K",
+    ),
+    segmentation_loss: (
+        (1, 2, 2, 3, 3), (1, 2, 4, 4),
+        "segmentation_loss wants logits (B, Q, J, h, w) and labels (B, Q, H, W') that agree in B, Q",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", SHAPES, ids=lambda f: f.__name__)
+def test_wrong_shapes_are_named(function):
+    """A dimension too many or too few on either side, however well the rest agrees; a count that differs."""
+    first, second, wants = SHAPES[function]
+    function(torch.ones(first), torch.ones(second))
+    shared = 2 if function is match else 0
+    for a, b in (
+        (first, (*second, 1)), (first, second[:-1]), ((*first, 1), second), (first[:-1], second),
+        ((*first[:shared], 7, *first[shared + 1 :]), second),
+    ):  # fmt: skip
+        with pytest.raises(ValueError) as error:
+            function(torch.ones(a), torch.ones(b))
+        assert str(error.value) == f"{wants}, got {a} and {b}."
 
 
 @given(batch=counts, queries=counts, ways=counts, seed=seeds, void=st.sampled_from([0.0, 0.3, 0.97]))
@@ -450,6 +481,15 @@ def test_nothing_waits_for_the_values(head, ways, shots):
         (seg + par).backward()
         assert logits.shape == (2, 1, ways + 1, 4, 5) and seg.shape == par.shape == ()
         assert e[0].grad.shape == e[0].shape
+
+
+def test_everything_stays_on_the_device_of_the_features(head):
+    """A GPU that nobody has will do: its tensors have a device, but no values."""
+    with FakeTensorMode():
+        e = [torch.empty_like(x, device="cuda") for x in vars(head(2, 2, 3, dtype=torch.float32)).values()]
+        assert {x.device.type for x in losses_of(*e)} == {"cuda"}
+        for normalised in (False, True):
+            assert prototype_distance(*e, normalised).device.type == "cuda"
 
 
 class Count(TorchDispatchMode):

@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from test_segmenter import GREEN, Colours, iou, scene
 
-from panet_lite import commands
 from panet_lite.__main__ import main
+from panet_lite.commands import segmenting
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A marked picture and three to segment, and a network that sees colours."""
-    monkeypatch.setattr(commands, "open_backbone", lambda args, weights: Colours())
+    monkeypatch.setattr(segmenting, "open_backbone", lambda args, weights: Colours())
     (tmp_path / "new").mkdir()
     picture, mask = scene()
     Image.fromarray(picture).save(tmp_path / "box.png")
@@ -57,6 +57,16 @@ def test_its_result_is_a_mask_that_it_takes(home):
     )
     with Image.open(home / "again" / "box.png") as result:
         assert iou(np.array(result), scene()[1]) > 0.8
+
+
+def test_pictures_are_segmented_though_nobody_reads_of_them(home, monkeypatch):
+    """`segment ... | head -1`: the files of all pictures are there."""
+
+    def closed(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(segmenting, "print", closed, raising=False)
+    assert segment(home) == 0 and len(list((home / "out").glob("*.png"))) == 3
 
 
 def test_two_classes_by_name(home, capsys):
@@ -126,8 +136,10 @@ def test_the_default_is_lite0(tmp_path, monkeypatch):
     Image.fromarray(picture).save(tmp_path / "box.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     Image.fromarray(scene(box=(5, 5, 50, 50))[0]).save(tmp_path / "q.png")
-    seen, whole = [], commands.Segmenter
-    monkeypatch.setattr(commands, "Segmenter", lambda model, *rest: seen.append(model) or whole(model, *rest))
+    seen, whole = [], segmenting.Segmenter
+    monkeypatch.setattr(
+        segmenting, "Segmenter", lambda model, *rest: seen.append(model) or whole(model, *rest)
+    )
     assert segment(tmp_path, "--seed", "1", query="q.png") == 0
     assert [model.backbone.name for model in seen] == ["lite0:5"]
     assert torch.tensor(np.array(Image.open(tmp_path / "out" / "q.png")), dtype=torch.float).mean() > 0.1

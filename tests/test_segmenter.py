@@ -194,7 +194,7 @@ def test_bad_input_is_one_sentence(segmenter):
     for images, maps, names, why in [
         ([], [], None, "0 images"), ([picture], [], None, "1 images and 0"), ([picture], [mask[:-1]], None, "one size"),
         ([picture], [mask * 0], None, "marks no object"), ([picture], [mask * 0 + 1], None, "shows the background"),
-        ([picture], [mask], ["a", "b"], "No picture shows b"), ([picture], [mask * 3], ["a", "b"], "'3' is marked"),
+        ([picture], [mask], ["a", "b"], "No picture shows 'b'"), ([picture], [mask * 3], ["a", "b"], "'3' is marked"),
         ([picture], [{"c": mask}], ["a"], "'c' is marked"), ([picture] * 2, [mask, mask.T], None, "one size"),
         ([picture] * 2, [mask, mask[::-1]], None, "Pictures 1 and 2 are one"),
     ]:  # fmt: skip

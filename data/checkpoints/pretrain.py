@@ -23,7 +23,8 @@ from panet_lite.episodes import episode_labels
 from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances, reduced_precision
 from panet_lite.matching import match, segmentation_loss
-from panet_lite.training.loop import base_classes, save_checkpoint
+from panet_lite.training import save_checkpoint
+from panet_lite.training.loop import base_classes
 
 HERE = Path(__file__).parent
 
@@ -118,14 +119,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fold", type=int, required=True)
-    parser.add_argument("--out", type=Path, help="default: fold<N>-init.safetensors beside this file")
+    parser.add_argument("--out", type=Path, help="default: twin-fold<N>-init.safetensors beside this file")
     parser.add_argument("--iterations", type=int, default=PretrainRecipe.iterations)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    out = options.out or HERE / f"fold{options.fold}-init.safetensors"
+    out = options.out or HERE / f"twin-fold{options.fold}-init.safetensors"
     recipe, device = replace(PretrainRecipe(), iterations=options.iterations), torch.device(options.device)
+    dataset = Tabletop("train")
     about = {
         "command": f"pretrain.py --fold {options.fold}",
+        "fold": options.fold,
+        "trained_on": [dataset.classes[c - 1] for c in base_classes(dataset, options.fold)],
         "pretrain": asdict(recipe),
         **circumstances(device),
     }
@@ -135,7 +139,7 @@ def main() -> None:
         log.append(entry)
         print(json.dumps(entry), flush=True)
 
-    save_checkpoint(out, pretrain(Tabletop("train"), options.fold, recipe, note, device), about)
+    save_checkpoint(out, pretrain(dataset, options.fold, recipe, note, device), about)
     text = json.dumps({**about, "log": log}, indent=1)
     write_atomically(out.with_suffix(".json"), lambda path: path.write_text(text + "\n"))
 

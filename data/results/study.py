@@ -23,13 +23,13 @@ import torch
 
 from panet_lite import PANet
 from panet_lite.alignment import prototype_distance
-from panet_lite.backbones import vgg16
+from panet_lite.backbones import check_unseen, trained_backbone
 from panet_lite.datasets import DATA, ImageBank, Tabletop
 from panet_lite.episodes import EpisodeSampler
 from panet_lite.evaluation import FeatureBank, evaluate
 from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances
-from panet_lite.model import VARIANTS
+from panet_lite.model import VARIANTS, pretrained
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "study"
@@ -80,11 +80,12 @@ def weights_of(fold: int, variant: str, seed: int) -> Path:
 
 def models(seeds: list[int], fold: int) -> Iterator[tuple[dict, PANet]]:
     """(key, model) of every model of a fold that there is, PANet-init first."""
-    for variant, seed in [("init", 0), *((v, s) for s in seeds for v in LAMBDA)]:
+    yield {"fold": fold, "variant": "init", "seed": 0, "weights": "imagenet"}, pretrained(fold, "init")
+    for variant, seed in ((v, s) for s in seeds for v in LAMBDA):
         if (path := weights_of(fold, variant, seed)).exists():
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
             key = {"fold": fold, "variant": variant, "seed": seed, "weights": digest}
-            yield key, PANet(vgg16(path, width=0.25)).eval()
+            yield key, PANet(trained_backbone(path)).eval()
 
 
 class Results:
@@ -162,6 +163,7 @@ def distances(seeds: list[int], episodes: int) -> None:
     for fold in FOLDS:
         sampler = EpisodeSampler(dataset, dataset.fold(fold), ways=1, shots=5, seed=0)
         for key, model in models(seeds, fold):
+            check_unseen(model, [dataset.classes[c - 1] for c in sampler.pools])
             if not results.has(**key):
                 bank = FeatureBank(model, dataset)
                 bank.add(np.unique(np.concatenate(list(sampler.pools.values()))))
@@ -193,8 +195,8 @@ def main() -> None:
     options = parser.parse_args()
     if "train" in options.stage:
         for seed in options.seeds:
-            for fold in options.folds:
-                for variant in LAMBDA:
+            for variant in LAMBDA:
+                for fold in options.folds:
                     train(fold, variant, seed)
     for stage in options.stage:
         if stages[stage]:

@@ -4,7 +4,7 @@
 
 (a) everything that is not floor or wall: all labelled objects are taken for the class asked for;
 (b) a colour-histogram prototype: the same method on local colour histograms instead of a network;
-(c) the narrow twin with random weights; (d) the trained narrow twin, data/checkpoints/fold*.safetensors.
+(c) the narrow twin with random weights; (d) the book's model, data/checkpoints/fold*.safetensors.
 All see the same episodes. Writes baselines.json and the table in README.md.
 """
 

@@ -1,19 +1,20 @@
 """Backbones: networks that turn images into features (paper Sec. 3.2, 4.1; chapter 2).
 
-`vgg` is the paper's network, `lite0` the one for your own pictures, both written out; `others` are timm's, by name;
-`weights` reads files of weights.
+`vgg` is the paper's network, `lite0` the book's, both written out; `others` are timm's, by name;
+`weights` reads files of weights, `seen` tells which classes they have learned.
 """
 
 from pathlib import Path
 
 from .lite0 import Lite0, lite0
 from .others import Timm
+from .seen import check_unseen, seen_among, trained_on
 from .vgg import BLOCKS, VGG16, Backbone, vgg16
-from .weights import imagenet_state, load_weights, read_weights
+from .weights import header, imagenet_state, load_weights, read_weights
 
 __all__ = [
-    "BLOCKS", "VGG16", "Backbone", "Lite0", "Timm", "backbone", "imagenet_state", "lite0", "load_weights",
-    "read_weights", "vgg16",
+    "BLOCKS", "VGG16", "Backbone", "Lite0", "Timm", "backbone", "check_unseen", "imagenet_state", "lite0",
+    "load_weights", "read_weights", "seen_among", "trained_backbone", "trained_on", "vgg16",
 ]  # fmt: skip
 
 
@@ -37,3 +38,11 @@ def backbone(name: str = "vgg16", weights: str | Path | None = None, width: floa
     if architecture == "lite0":
         return lite0("imagenet" if weights == "pretrained" else weights, int(stage or 5))
     return Timm(architecture, "pretrained" if weights == "imagenet" else weights, int(stage or -1))
+
+
+def trained_backbone(path: str | Path) -> Backbone:
+    """The backbone of a checkpoint of ours, which names its network. Errors: ValueError where a file names none."""
+    about = header(path)
+    if "backbone" not in about:
+        raise ValueError(f"The checkpoint {path} does not say of which network it is: name it by --backbone.")
+    return backbone(about["backbone"], path, about.get("width", 1.0))

@@ -1,5 +1,7 @@
 """Other backbones than the paper's: any network of timm, cut behind any of its stages (chapter 11)."""
 
+import contextlib
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from .seen import trained_on
 from .vgg import Backbone
 from .weights import load_weights, read_weights
 
 STRIDE = 8  # of the features, as of the paper's VGG-16 (Sec. 3.2), where a network can
 ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")  # where such modules are defined
+ELSEWHERE = (
+    ", try again with a network, or name a file of its weights by --weights (of https://huggingface.co/timm)"
+)
 OURS = "model."  # how a checkpoint of ours begins its names; a file of timm's has none of it
 
 
@@ -22,7 +28,9 @@ def check_name(name: str) -> None:
 
     architecture = name.partition(".")[0]  # behind the dot stands which weights: resnet50.a1_in1k
     if not timm.is_model(architecture):
-        near = get_close_matches(architecture, ["vgg16", *timm.list_models()], 3, 0.5)
+        every, words = ["vgg16", *timm.list_models()], {"dinov2", "dinov3"} & set(architecture.split("_"))
+        alike = [model for model in every if words & set(model.split("_"))]  # torch.hub's dinov2_vits14
+        near = get_close_matches(architecture, alike, 3, 0) or get_close_matches(architecture, every, 3, 0.5)
         hint = f"near are {', '.join(near)}" if near else "choose vgg16 or one of `timm.list_models()`"
         raise ValueError(f"There is no backbone {name!r}: {hint}.")
 
@@ -60,14 +68,13 @@ def network(name: str, layer: int, pretrained: bool = False) -> nn.Module:
             break
     raise ValueError(
         f"{name} cannot be made ({type(reason).__name__}: {reason}): choose another stage than {layer}"
-        f"{', or try again with a network' if pretrained else ''}."
+        f"{ELSEWHERE if pretrained else ''}."
     ) from reason
 
 
 def load_file(backbone: "Timm", path: str | Path) -> None:
-    """Copy a file's tensors into a backbone: a checkpoint of ours, or timm's names up to the stage it is cut behind.
-
-    Errors: ValueError where the file is of another network.
+    """Copy a file's tensors into a backbone: a checkpoint of ours, or up to its stage a network of timm's or of those
+    authors that timm can read. Errors: ValueError where the file is of another network.
     """
     import timm
 
@@ -76,7 +83,10 @@ def load_file(backbone: "Timm", path: str | Path) -> None:
         return load_weights(backbone, state, who)
     inner = getattr(backbone.model, "model", backbone.model)
     with torch.device("meta"):
-        beyond = timm.create_model(backbone.name).state_dict().keys() - inner.state_dict().keys()
+        whole = timm.create_model(backbone.name)
+    with contextlib.suppress(Exception):  # it has no names of its authors', or the file is another network's
+        state = sys.modules[type(whole).__module__].checkpoint_filter_fn(dict(state), whole)
+    beyond = whole.state_dict().keys() - inner.state_dict().keys()
     load_weights(inner, {key: value for key, value in state.items() if key not in beyond}, who)
 
 
@@ -133,6 +143,7 @@ class Timm(Backbone):
             raise ValueError(f"{name} takes images of one size only ({error}): choose another.") from error
         if weights not in (None, "pretrained"):
             load_file(self, weights)
+            self.trained_on = trained_on(weights)
 
     def train(self, mode: bool = True) -> "Timm":
         """The network itself stays as in evaluation: its BatchNorm is frozen."""

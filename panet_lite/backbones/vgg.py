@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .seen import trained_on
 from .weights import imagenet_state, load_weights, read_weights, vgg_names
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -13,7 +14,8 @@ STRIDES = (2, 2, 2, 1)  # of the pool behind each block; maxpool4 has stride 1 (
 
 
 class Backbone(nn.Module):
-    """What backbones share. name: of the architecture. channels: of the features. width: see `VGG16`."""
+    """What backbones share. name: of the architecture. channels: of the features. width: see `VGG16`. trained_on: the
+    classes that its weights have learned by episodes, and which weights those were; see `seen`."""
 
     name, channels, width = "", 0, 1.0
     mean: Tensor
@@ -23,12 +25,18 @@ class Backbone(nn.Module):
         self, mean: tuple[float, ...] = (0.485, 0.456, 0.406), std: tuple[float, ...] = (0.229, 0.224, 0.225)
     ):
         super().__init__()
+        self.trained_on: dict[str, str] = {}
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def preprocess(self, images: Tensor) -> Tensor:
         """RGB in 0..1 (N, 3, H, W) to what the network was trained on: ImageNet's normalisation."""
         return (images - self.mean) / self.std
+
+    def freeze(self, stages: int) -> None:
+        """See `Lite0.freeze`. Errors: ValueError, as other networks are trained as a whole."""
+        if stages:
+            raise ValueError(f"Only lite0 can be frozen in part: leave --freeze out for {self.name}.")
 
 
 class VGG16(Backbone):
@@ -90,6 +98,8 @@ def vgg16(weights: str | Path | None = None, width: float = 1.0, batch_norm: boo
     weights: None draws random weights (He initialisation, from torch's global generator);
     "imagenet" loads torchvision's (width 1 only); a path loads a safetensors or torch file, also of the authors'.
     """
+    if not 1 / 64 <= width <= 4:
+        raise ValueError(f"There is no VGG-16 of width {width}: the paper's is 1; 1/64 to 4 can be made.")
     backbone = VGG16(width, batch_norm)
     if weights == "imagenet":
         if width != 1.0 or batch_norm:
@@ -98,4 +108,5 @@ def vgg16(weights: str | Path | None = None, width: float = 1.0, batch_norm: boo
     elif weights is not None:
         state = vgg_names(read_weights(weights), backbone.state_dict())
         load_weights(backbone, state, f"The checkpoint {weights}")
+        backbone.trained_on = trained_on(weights)
     return backbone

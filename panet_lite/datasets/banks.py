@@ -15,8 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ..files import stamp_of, write_atomically
+from ..files import sealed, stamp_of, write_atomically
 from .voc import SegmentationDataset
+
+PIXEL = 64  # bytes at the least: it in integers and floats, normalised, and the first features
 
 
 def free_memory(device: torch.device) -> int:
@@ -24,6 +26,13 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def must_fit(what: str, needed: int, device: torch.device) -> None:
+    """A ValueError where what takes so many bytes at the least cannot be had on the device."""
+    if needed > (free := free_memory(device)):
+        sizes = f"{needed / 1e9:,.1f} GB or more, and {free / 1e9:.1f} GB are free"
+        raise ValueError(f"{what} takes {sizes}: ask for less.")
 
 
 class Bank:
@@ -80,15 +89,22 @@ class ImageBank(Bank):
         self.kept: dict[tuple[str, int], Tensor | None] = {}
         self.coming: dict[tuple[str, int], Future[Tensor | None]] = {}
         self.threads: ThreadPoolExecutor | None = None
+        self.process = os.getpid()
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "coming": {}, "threads": None}  # threads stay in their process
+
+    def forget_parent(self) -> None:
+        """In a process forked from the bank's, forget what threads were doing: they are not in here."""
+        if self.process != os.getpid():
+            self.coming, self.threads, self.process = {}, None, os.getpid()
 
     def ahead(self, images: Iterable[int]) -> None:
         """Have images that are soon asked for decoded by other threads, while this one goes on.
 
         What is wrong with one of them is said when it is asked for.
         """
+        self.forget_parent()
         for key in ((kind, int(image)) for image in images for kind in ("image", "label_map")):
             if key not in self.kept and key not in self.coming:
                 self.threads = self.threads or ThreadPoolExecutor(min(16, os.cpu_count() or 1))
@@ -98,6 +114,7 @@ class ImageBank(Bank):
         """What the data set's method `kind` gives for an image, decoded now or earlier."""
         if (kind, index) in self.kept:
             return self.kept[kind, index]
+        self.forget_parent()
         coming = self.coming.pop((kind, index), None)
         value: Tensor | None = coming.result() if coming else getattr(self.dataset, kind)(index)
         if value is not None and self.device.type == "cuda":
@@ -122,7 +139,7 @@ class DiskBank(Bank):
 
     def __init__(self, dataset: AnyDataset, folder: str | Path):
         super().__init__(dataset)
-        self.folder, self.full = Path(folder).expanduser(), False
+        self.folder, self.full = Path(os.path.expanduser(folder)), False
 
     def fetch(self, kind: str, index: int) -> Tensor | None:
         """What the data set's method `kind` gives for an image, decoded now or in an earlier run."""
@@ -131,16 +148,17 @@ class DiskBank(Bank):
         if not source.is_file():
             return decode(index)
         about = f"{source.resolve()} {data.ids[index]} {kind} {data.size} {data.classes}"
-        name = hashlib.sha256(about.encode()).hexdigest()[:32]
+        name = hashlib.sha256(os.fsencode(about)).hexdigest()[:32]
         path, stamp = self.folder / name[:2] / f"{name}.safetensors", stamp_of([source])
         with contextlib.suppress(Exception), safe_open(path, "pt") as file:  # not there, or spoilt
-            if file.metadata()["stamp"] == stamp:
-                pixels: Tensor = file.get_tensor("pixels")
+            pixels: Tensor = file.get_tensor("pixels")
+            if file.metadata()["stamp"] == sealed(stamp, {"pixels": pixels.numpy()}):
                 return pixels
         value = decode(index)
         if value is not None and not self.full:
             try:
-                content = to_bytes({"pixels": value.contiguous()}, {"stamp": stamp})
+                seal = sealed(stamp, {"pixels": value.numpy()})
+                content = to_bytes({"pixels": value.contiguous()}, {"stamp": seal})
                 write_atomically(path, lambda file: file.write_bytes(content))
             except OSError as error:
                 self.full = True

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from PIL import Image, ImageDraw
 from skimage.draw import disk
 from torch import Tensor
 
-from .coco import paint, read_annotations, runs_of
+from .coco import paint
+from .masks import VOID
+from .outlines import read_annotations, whole
 from .pictures import Picture
-from .voc import VOID
 
 BACKGROUND = ("background", "_background_", "0")  # names, in lower case
 SILENT = ("void", "__ignore__", "255")
@@ -34,20 +36,21 @@ class Marks:
 Shape = tuple[str, np.ndarray, bool]  # a name, a mask (H, W), and whether it says where its class ends
 
 
-def painted(shapes: Sequence[Shape], size: tuple[int, int]) -> Marks:
-    """The shapes, one over those before it. Where some say where objects end, and none is background, all else is."""
+def painted(shapes: Sequence[Shape], size: tuple[int, int], where: str = "") -> Marks:
+    """The shapes, one over those before it. Where some say where objects end, and none is background, all else is.
+    where: they come from, for what is wrong with them."""
     names = list(dict.fromkeys(name for name, *_ in shapes if name.lower() not in (*BACKGROUND, *SILENT)))
     if not names:
-        raise ValueError("No object is marked: name a class and say where it is.")
+        raise ValueError(f"No object is marked{where}: name a class and say where it is.")
     if len(names) >= VOID:
-        raise ValueError(f"{len(names)} classes are marked: a label map tells {VOID - 1} apart.")
+        raise ValueError(f"{len(names)} classes are marked{where}: a label map tells {VOID - 1} apart.")
     background = any(name.lower() in BACKGROUND for name, *_ in shapes) or not any(
         ends for *_, ends in shapes
     )
     labels = np.full(size, VOID if background else 0, np.uint8)
     for name, mask, _ in shapes:
         if not mask.any():
-            raise ValueError(f"The mark of {name!r} lies outside its picture of {size[1]} x {size[0]}.")
+            raise ValueError(f"The mark of {name!r}{where} lies outside a picture of {size[1]} x {size[0]}.")
         special = 0 if name.lower() in BACKGROUND else VOID
         labels[mask] = names.index(name) + 1 if name in names else special
     return Marks(torch.from_numpy(labels), tuple(names))
@@ -98,21 +101,23 @@ def from_json(path: Path, size: tuple[int, int], picture: Picture | None) -> Mar
     Errors: ValueError where it is neither, or says nothing of the picture.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("no file")  # a pipe would wait for ever
         content = json.loads(path.read_text(encoding="utf-8"))
         coco = isinstance(content, dict) and "annotations" in content
         shapes = [] if coco else [labelme_shape(shape, size) for shape in content["shapes"]]
     except FileNotFoundError as error:
         raise ValueError(f"There is no mask {path}.") from error
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except Exception as error:  # whatever may be wrong with it
         raise ValueError(
             f"{path} is neither labelme's nor COCO's ({type(error).__name__}: {error}): export it again."
         ) from error
     if coco:
         return from_coco(path, size, picture)
-    told = (content.get("imageHeight"), content.get("imageWidth"))
+    told = (whole(content.get("imageHeight")), whole(content.get("imageWidth")))
     if all(told) and told != size:
         raise ValueError(f"{path} is about a picture of {told[1]} x {told[0]}, not {size[1]} x {size[0]}.")
-    return painted(shapes, size)
+    return painted(shapes, size, f" in {path}")
 
 
 def labelme_shape(shape: dict[str, Any], size: tuple[int, int]) -> Shape:
@@ -133,17 +138,23 @@ def from_coco(path: Path, size: tuple[int, int], picture: Picture | None) -> Mar
     """Marks from a COCO file: those of the image that is called as `picture` is, or of its only one."""
     coco = read_annotations(path)
     name = Path(picture).name if isinstance(picture, (str, Path)) else None
-    every = list(coco.imgs.values())
-    images = [image for image in every if Path(image["file_name"]).name == name] or every
-    if len(images) != 1:
-        raise ValueError(f"{path} tells of {len(images)} images, none of them called {name}: call it so.")
-    image = images[0]
-    if (image["height"], image["width"]) != size:
-        told, here = (f"{w} x {h}" for h, w in ((image["height"], image["width"]), size))
-        raise ValueError(f"{path} says that {image['file_name']} is {told} pixels, but it is {here}.")
-    categories = sorted({a["category_id"] for a in coco.imgToAnns[image["id"]]} & coco.cats.keys())
-    if not categories:
-        raise ValueError(f"{path} marks no object in {image['file_name']}.")
-    runs, labels = runs_of(coco, image, {c: label for label, c in enumerate(categories, start=1)})
+    called = [image for image, (file, *_) in coco.images.items() if Path(file).name == name]
+    if len(images := called or list(coco.images)) != 1:
+        how = "all" if called else "none"
+        raise ValueError(f"{path} tells of {len(images)} images, {how} of them called {name}: call one so.")
+    file, *told = coco.images[images[0]]
+    if tuple(told) != size:
+        raise ValueError(
+            f"{path} says that {file} is {told[1]} x {told[0]} pixels, but it is {size[1]} x {size[0]}."
+        )
+    runs, found = coco.runs(images[0])
+    categories = [category for category in coco.names if category in found]
+    if not 0 < len(categories) < VOID:
+        raise ValueError(
+            f"{path} marks {len(categories)} classes in {file}, not 1 to {VOID - 1}. {coco.note()}"
+        )
+    if note := coco.note():
+        warnings.warn(note, stacklevel=2)
+    labels = [VOID if category is None else categories.index(category) + 1 for category in found]
     labelled = torch.from_numpy(paint(runs, labels, size).copy("C"))
-    return Marks(labelled, tuple(coco.cats[c]["name"] for c in categories))
+    return Marks(labelled, tuple(coco.names[category] for category in categories))

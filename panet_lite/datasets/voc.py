@@ -1,12 +1,12 @@
 """Images and label maps on disk, in the layout of PASCAL VOC (paper Sec. 4.1; chapters 1 and 11).
 
-One reader serves every data set: Tabletop-5i, which comes with the book, and PASCAL-5i, made of
-PASCAL VOC 2012 and SBD; `coco` and `folders` build on it. A data set knows its images, classes and
-folds; it knows nothing of episodes.
+One reader serves every data set: Tabletop-5i, which comes with the book; `pascal`, `coco` and `folders` build on it.
+A data set knows its images, classes and folds; it knows nothing of episodes.
 """
 
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ..files import cached, first_there, lines_of
-from .pictures import label_areas, read_image, read_label_map
+from .masks import VOID, label_areas, read_label_map
+from .pictures import doubles, read_image
 
-VOID = 255  # the label PASCAL VOC gives to pixels nobody should be judged by
 HERE = Path(__file__).resolve().parents[1]  # installed, the data lie in it; in a checkout, beside it
 NAMED = os.environ.get("PANET_LITE_DATA", "").strip()
 OWN = first_there(HERE / "data", HERE.parent / "data", HERE / "data")
@@ -28,11 +28,6 @@ REMEDY = (  # where a file of DATA is missing
     else "It comes with panet_lite: install that again, or set PANET_LITE_DATA to"
 ) + " a folder that holds tabletop/ and checkpoints/."  # fmt: skip
 
-PASCAL_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
 TABLETOP_CLASSES = (
     "mug", "bottle", "bowl", "wine glass", "candle", "chess pawn", "die", "donut", "pear", "carrot",
     "mushroom", "fir tree", "snowman", "house", "table", "chair", "lamp", "gear", "screw", "book",
@@ -41,7 +36,7 @@ TABLETOP_CLASSES = (
 
 def cache_file(name: str) -> Path:
     """Where the user's cache folder keeps what `name` says: its first word, and a digest of all of it."""
-    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]  # names of files need not be UTF-8
     return user_cache_path("panet_lite") / f"{name.split()[0]}-{digest}.npz"
 
 
@@ -66,11 +61,11 @@ class SegmentationDataset:
         self.image_paths = [self.image_path(name) for name in self.ids]
         self.mask_paths = [self.mask_path(name) for name in self.ids]
         self.check_files((*self.image_paths, *self.mask_paths), f"{self.split}.txt")
-        self.cover(self.areas(skip_broken))
+        self.cover(*self.areas(skip_broken))
 
     def check_files(self, paths: Iterable[Path], listing: str) -> None:
         """A FileNotFoundError names the first file that is missing, and how many are."""
-        if missing := [path for path in paths if not path.is_file()]:
+        if missing := [path for path in paths if not os.path.isfile(path)]:
             advice = REMEDY if self.root == DATA / "tabletop" else "Copy or extract it again."
             raise FileNotFoundError(
                 f"The data set at {self.root} is incomplete: {len(missing)} files that {listing} lists are "
@@ -82,16 +77,18 @@ class SegmentationDataset:
         return self.read_list(self.split)
 
     def read_list(self, split: str) -> list[str]:
-        """The names in ImageSets/Segmentation/<split>.txt, or of the pictures whose paths it has."""
+        """The names in ImageSets/Segmentation/<split>.txt, without what other programs put around them: folders,
+        .jpg, and HSNet's __05, the class."""
         listing = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        if not listing.is_file():
+        if not os.path.isfile(listing):
             if there := sorted(path.stem for path in listing.parent.glob("*.txt")):
                 raise FileNotFoundError(f"There is no list {listing}: choose one of {', '.join(there)}.")
             other = "For PASCAL VOC, PANET_VOC_ROOT or --root names the folder that holds VOC2012/."
             advice = REMEDY if self.root == DATA / "tabletop" else other
             raise FileNotFoundError(f"There is no data set at {self.root}: {listing} is missing. {advice}")
-        firsts = [line.split()[0] for line in lines_of(listing)]
-        return [Path(first).stem if "/" in first else first for first in firsts]
+        firsts = [Path(line.split()[0]).name for line in lines_of(listing)]
+        names = [re.sub(r"\.(jpe?g|png|mat)$", "", first, flags=re.I) for first in firsts]
+        return [n if os.path.isfile(self.image_path(n)) else re.sub(r"__\d+$", "", n) for n in names]
 
     def image_path(self, name: str) -> Path:
         """Where an image lies."""
@@ -99,16 +96,16 @@ class SegmentationDataset:
 
     def mask_path(self, name: str) -> Path:
         """Where its label map lies."""
-        return first_there(
-            *(self.root / f / f"{name}.png" for f in ("SegmentationClassAug", "SegmentationClass"))
-        )
+        folders = "SegmentationClassAug", "SegmentationClass"
+        return first_there(*(self.root / folder / f"{name}.png" for folder in folders))
 
     def object_path(self, name: str) -> Path:
         """Where its instance map lies, if there is one."""
         return self.root / "SegmentationObject" / f"{name}.png"
 
-    def areas(self, skip_broken: bool) -> np.ndarray:
-        """Pixels of each label in each image, (N, 256), computed once; zeros for an image left out."""
+    def areas(self, skip_broken: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of each label in each image, (N, 256), zeros for an image left out; and, (N,), the first of the images
+        that are one picture. Computed once."""
         name = f"areas {self.root.resolve()} {self.split} {len(self.classes)} {skip_broken}"
         images, masks, classes = self.image_paths, self.mask_paths, len(self.classes)
 
@@ -120,14 +117,27 @@ class SegmentationDataset:
                         f"The mask {path} holds the value {wrong[0]}, which is no class: labels are "
                         f"0..{classes} and {VOID} for void."
                     )
-            return {"areas": areas}
+            return {"areas": areas, "first": doubles(images)}
 
-        return cached(cache_file(name), (*images, *masks), make)["areas"]
+        found = cached(cache_file(name), (*images, *masks), make)
+        return found["areas"], found["first"]
 
-    def cover(self, areas: np.ndarray) -> None:
-        """Set `coverage` (N, 256), the share of the image by label, and name the images left out."""
+    def cover(self, areas: np.ndarray, pictures: np.ndarray) -> None:
+        """Set `coverage` (N, 256), the share of the image by label, and name the images left out.
+
+        pictures: (N,), equal where images are one picture. Only the first counts: else it might be a query's own support.
+        """
         pixels = areas.sum(1, keepdims=True)
         self.coverage = areas / np.maximum(pixels, 1)
+        _, first, where = np.unique(pictures, return_index=True, return_inverse=True)
+        if len(again := np.setdiff1d(np.arange(len(self)), first)):
+            self.coverage[again] = 0
+            one, other = self.ids[first[where[again[0]]]], self.ids[again[0]]
+            warnings.warn(
+                f"In {self!r} {len(again)} pictures are there twice, such as {one} and {other}, which hold the same bytes: "
+                "each counts once, with the first mask.",
+                stacklevel=3,
+            )
         if broken := [path for path, n in zip(self.image_paths, pixels) if not n]:
             more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
             warnings.warn(
@@ -163,6 +173,9 @@ class SegmentationDataset:
 
     def images_of(self, label: int, least: float = 0.0) -> np.ndarray:
         """Indices of the images in which the class covers more than nothing and at least `least`."""
+        if label not in range(1, len(self.classes) + 1):
+            what = {0: "the background", VOID: "void"}.get(label, "no class")
+            raise ValueError(f"The label {label} is {what}: those of {self!r} are 1..{len(self.classes)}.")
         share = self.coverage[:, label]
         return np.flatnonzero((share > 0) & (share >= least))
 
@@ -191,54 +204,3 @@ class Tabletop(SegmentationDataset):
         skip_broken: bool = False,
     ):  # fmt: skip
         super().__init__(root or DATA / "tabletop", split, TABLETOP_CLASSES, size, skip_broken)
-
-
-class Pascal(SegmentationDataset):
-    """PASCAL-5i (Sec. 4.1): PASCAL VOC 2012 with the masks of SBD.
-
-    root: the folder that holds VOC2012/ and, for "trainaug", SBD/ or VOC2012/SegmentationClassAug/; by
-    default what PANET_VOC_ROOT names. An image has its mask from SegmentationClassAug/, else VOC's own, which
-    is finer, else SBD's. "trainaug": VOC train and SBD train + val without VOC val, 10,582 images, or what a trainaug.txt
-    lists; it falls back to "train" where there is nothing to add, and says so.
-    """
-
-    def __init__(
-        self, split: str = "val", size: int | None = 417, root: str | Path | None = None,
-        skip_broken: bool = False,
-    ):  # fmt: skip
-        root = root or os.environ.get("PANET_VOC_ROOT")
-        if root is None:
-            raise FileNotFoundError(
-                "PASCAL VOC does not come with the book: set PANET_VOC_ROOT to the folder of VOC2012/, or get "
-                "it by `python -m panet_lite download voc --root FOLDER`."
-            )
-        root = Path(root).expanduser()
-        self.sbd = first_there(root / "benchmark_RELEASE" / "dataset", root / "SBD")
-        home = first_there(root / "VOCdevkit" / "VOC2012", root / "VOC2012")
-        super().__init__(home, split, PASCAL_CLASSES, size, skip_broken)
-
-    def listed(self) -> list[str]:
-        """The names of the split's images; `trainaug` is put together where no file lists it."""
-        if self.split != "trainaug" or (self.root / "ImageSets" / "Segmentation" / "trainaug.txt").is_file():
-            return super().listed()
-        train, more = self.read_list("train"), {p.stem for p in self.root.glob("SegmentationClassAug/*.png")}
-        for listing in (self.sbd / "train.txt", self.sbd / "val.txt"):
-            more |= set(lines_of(listing)) if listing.is_file() else set()
-        if more:
-            return sorted({*train, *more} - {*self.read_list("val")})
-        warnings.warn(
-            f"{self.root} has no trainaug.txt: using train.txt instead, as there is neither SBD nor a folder "
-            "SegmentationClassAug.",
-            stacklevel=3,
-        )
-        self.split = "train"
-        return train
-
-    def mask_path(self, name: str) -> Path:
-        """Where its label map lies: as in every data set, or a .mat of SBD."""
-        path = super().mask_path(name)
-        return path if path.is_file() or not self.sbd.is_dir() else self.sbd / "cls" / f"{name}.mat"
-
-    def object_path(self, name: str) -> Path:
-        """Where its instance map lies, if there is one, beside the label map or in SBD."""
-        return first_there(super().object_path(name), self.sbd / "inst" / f"{name}.mat")

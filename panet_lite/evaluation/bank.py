@@ -100,6 +100,7 @@ class FeatureBank:
         self.images = dataset if isinstance(dataset, ImageBank) else ImageBank(dataset, limit=0)
         device = next(model.parameters(), torch.empty(0)).device
         self.features = Rows(device, dtype, spill)  # (N, C, h, w)
+        self.lengths = Rows(device, torch.promote_types(dtype, torch.float32))  # of features, (N, 1, h, w)
         self.labels = Rows(device, torch.uint8, spill)  # (N, H, W), the data set's labels
         self.means = Rows(device, torch.promote_types(dtype, torch.float32))  # (M, 2, C)
         self.position: dict[int, int] = {}  # image -> row of features and labels
@@ -137,7 +138,9 @@ class FeatureBank:
                 images = torch.stack(pictures).to(device).float() / 255
                 if device.type == "cuda":  # on a CPU it would gain nothing and round differently
                     images = images.to(memory_format=layout(device))
-                self.features.put(end, self.model.embed(images)[: len(chunk)], room)
+                features = self.model.embed(images)[: len(chunk)].to(self.features.dtype)
+                self.features.put(end, features, room)
+                self.lengths.put(end, features.to(self.lengths.dtype).norm(dim=1, keepdim=True), room)
                 self.labels.put(end, torch.stack([self.images.label_map(i) for i in chunk]), room)
             self.position.update(zip(chunk, range(end, room)))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..backbones import check_unseen
 from ..datasets import VOID, AnyDataset
 from ..episodes import Draw, Episode, EpisodeSampler, preset_named
 from ..machine import total, world
@@ -57,13 +58,15 @@ class Result:
     """Counts of an evaluation, and the metrics of Sec. 4.1 computed from them.
 
     confusions: (R, E, 1 + W, 1 + W) int64, R runs of E episodes. classes: (R, E, W), the data set's
-    label behind each way. test_classes: labels to average over. preset: "standard" or "paper".
+    label behind each way. test_classes: labels to average over. preset: "standard" or "paper". seen: the names
+    of those test classes that the model was trained on.
     """
 
     confusions: np.ndarray
     classes: np.ndarray
     test_classes: tuple[int, ...]
     preset: str = "standard"
+    seen: tuple[str, ...] = ()
 
     @property
     def counts(self) -> np.ndarray:
@@ -124,15 +127,18 @@ class Result:
         """Its standard deviation over runs (population)."""
         return float(divide(self.binary_counts().sum(1)).mean(1).std())
 
-    def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """Bootstrap interval of mean-IoU: episodes of all runs resampled with replacement."""
+    def resampled(self, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+        """(resamples,) mean-IoUs, each of as many episodes, drawn with replacement from those of all runs."""
         counts = self.counts[:, :, 1:]
         ways = np.stack([self.classes == c for c in self.test_classes], -1)  # (R, E, W, T)
         table = np.einsum("rewt,rewk->retk", ways, counts).reshape(-1, len(self.test_classes) * 3)
         rng = np.random.default_rng(seed)
         weights = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), size=resamples)
-        iou = mean(divide((weights @ table).reshape(resamples, -1, 3)), 1)
-        low, high = np.quantile(iou, [(1 - level) / 2, (1 + level) / 2])
+        return mean(divide((weights @ table).reshape(resamples, -1, 3)), 1)
+
+    def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """Bootstrap interval of mean-IoU: the middle `level` of `resampled`."""
+        low, high = np.quantile(self.resampled(resamples, seed), [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
     def summary(self) -> dict[str, object]:
@@ -144,6 +150,7 @@ class Result:
                 str(c): None if np.isnan(v) else float(v) for c, v in zip(self.test_classes, self.class_iou)
             },
             "runs": self.confusions.shape[0], "episodes": self.confusions.shape[1], "preset": self.preset,
+            **({"seen_in_training": self.seen} if self.seen else {}),
         }  # fmt: skip
 
 
@@ -155,7 +162,7 @@ def score(model: PANet, bank: FeatureBank, supports: Tensor, queries: Tensor, cl
     background, ways = bank.means[supports].mean(2).unbind(2)  # (B, W, C) each, the mean over shots
     prototypes = torch.cat([background.mean(1, keepdim=True), ways], dim=1)  # Eq. 1-2
     features = bank.features[queries].to(prototypes.dtype)[:, None]
-    logits = match(features, prototypes, model.alpha, model.distance)
+    logits = match(features, prototypes, model.alpha, model.distance, bank.lengths[queries][:, None])
     truth = bank.labels[queries]
     predicted = upsample(logits, truth.shape[-2:])[:, 0].max(1).indices  # arg max, but faster on CPUs
     counts = joint_counts(predicted, truth, prototypes.shape[1])
@@ -167,15 +174,16 @@ def score(model: PANet, bank: FeatureBank, supports: Tensor, queries: Tensor, cl
 def evaluate(
     model: PANet, dataset: AnyDataset, fold: int, ways: int = 1, shots: int = 1, runs: int = 5,
     episodes: int = 1000, preset: str = "standard", classes: Iterable[int] | None = None, seed: int = 0,
-    annotation: str = "dense", bank: FeatureBank | None = None,
+    annotation: str = "dense", bank: FeatureBank | None = None, allow_seen: bool = False,
 ) -> Result:  # fmt: skip
     """Algorithm 1, second loop: score the classes of `fold`, or `classes` of it, on `dataset`.
 
     Run r draws its episodes with seed + r. Classes without images enough are named and left out.
     annotation: what the supports come with, see `annotations.KINDS`. bank: a `FeatureBank` of this model
     and data set, to share among evaluations. Where torch.distributed runs, every process scores its
-    share and all return the whole.
-    Errors: ValueError for a shape that cannot be drawn (before anything is computed) or a bank of others.
+    share and all return the whole. allow_seen: score classes that the model was trained on, too (`Result.seen`).
+    Errors: ValueError, before anything is computed, for a shape that cannot be drawn, for a class that the model
+    was trained on, or a bank of others.
     """
     if min(runs, episodes) < 1:
         raise ValueError(f"An evaluation needs at least 1 run and 1 episode, not {runs} and {episodes}.")
@@ -188,10 +196,11 @@ def evaluate(
         EpisodeSampler(dataset, test_classes, ways, shots, 1, seed + r, preset, annotation=annotation)
         for r in range(runs)
     ]
+    seen = check_unseen(model, (dataset.classes[c - 1] for c in samplers[0].pools), allow_seen)
     draws = [sampler.draw(i) for sampler in samplers for i in range(episodes)]
     counts = count(model, bank, samplers[0], draws).view(runs, episodes, ways + 1, ways + 1)
     drawn = np.stack([draw.classes for draw in draws]).reshape(runs, episodes, ways)
-    return Result(counts.cpu().numpy(), drawn, tuple(samplers[0].pools), preset)
+    return Result(counts.cpu().numpy(), drawn, tuple(samplers[0].pools), preset, seen)
 
 
 def count(

@@ -1,25 +1,20 @@
 """Training: Algorithm 1 over episodes, on a CPU, a GPU or several (paper Alg. 1, Sec. 4.1; chapter 6)."""
 
 import contextlib
-import json
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from ..backbones import Backbone, read_weights
 from ..datasets import AnyDataset, ImageBank
 from ..episodes import EpisodeSampler
-from ..files import write_atomically
 from ..machine import layout, total, tuned, world
+from .states import State, restore, snapshot
 from .step import CUDAGraph, GraphedStep, Recipe, set_rate, sgd, sgd_step
 
 AHEAD = 8  # steps; their images are decoded meanwhile
@@ -27,22 +22,8 @@ LOG_EVERY = 50  # steps; only then, and to save, the host waits for the device
 
 
 PAPER = Recipe()
-# The narrow twin on a laptop: a minute counts, so fewer steps, each smoother and therefore longer.
-LAPTOP = Recipe(iterations=1_500, learning_rate=3e-3, milestones=(1_000,), episodes_per_step=4)
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a stopped run needs to go on as if it had not been stopped.
-
-    step: steps done; as episodes are functions of their number, it is the sampler's position too.
-    seconds: time spent on them. tensors: "model.*" weights and buffers, "momentum.*", "losses" (n, 2)
-    since the last entry of the log, "rng" of torch.
-    """
-
-    step: int
-    seconds: float
-    tensors: dict[str, Tensor]
+# Lite0 on a laptop: a minute counts, so fewer steps, each smoother and therefore longer.
+LAPTOP = Recipe(iterations=600, learning_rate=1e-2, milestones=(400,), episodes_per_step=4)
 
 
 def base_classes(dataset: AnyDataset, fold: int) -> list[int]:
@@ -86,32 +67,6 @@ def stop_if_not_finite(
     )
 
 
-def snapshot(
-    step: int, seconds: float, losses: list[Tensor], model: nn.Module, optimizer: Optimizer
-) -> State:
-    """The state after a step, copied to the CPU."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, weight in model.named_parameters():
-        if (momentum := optimizer.state[weight].get("momentum_buffer")) is not None:
-            tensors[f"momentum.{name}"] = momentum
-    tensors["losses"] = torch.stack(losses) if losses else torch.empty(0, 2)
-    tensors["rng"] = torch.get_rng_state()
-    plain = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
-    return State(step, seconds, {name: value.detach().to(**plain) for name, value in tensors.items()})
-
-
-def restore(state: State, model: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """Put everything back where `snapshot` took it from; returns the losses not logged yet."""
-    tensors = state.tensors
-    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
-    for name, weight in model.named_parameters():
-        if f"momentum.{name}" in tensors:
-            momentum = torch.empty_like(weight).copy_(tensors[f"momentum.{name}"])
-            optimizer.state[weight]["momentum_buffer"] = momentum
-    torch.set_rng_state(tensors["rng"])
-    return list(tensors["losses"].to(next(model.parameters()).device))
-
-
 def entry(step: int, losses: Tensor, seconds: float) -> dict[str, float]:
     """A line of the log: the mean of the losses (n, 2) since the line before."""
     seg, par = losses.mean(0).tolist()
@@ -119,27 +74,47 @@ def entry(step: int, losses: Tensor, seconds: float) -> dict[str, float]:
 
 
 class Ledger:
-    """What a run has still to tell: its losses since the last entry of the log, and the time it took."""
+    """How far a run has come, and what it has still to tell and to save: its losses since the last entry of the log."""
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, state: State | None):
-        self.model, self.optimizer = model, optimizer
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, sampler: EpisodeSampler, batch: int,
+        log: Callable[[dict[str, float]], None], save: Callable[[State], None] | None, state: State | None,
+    ):  # fmt: skip
+        self.model, self.optimizer, self.sampler, self.batch = model, optimizer, sampler, batch
+        self.log, self.save = log, save
         self.losses = restore(state, model, optimizer) if state else []
+        self.step = self.saved = state.step if state else 0
         self.started = time.perf_counter() - (state.seconds if state else 0)
+        optimizer.register_step_pre_hook(self.begin)
+        self.rng, self.whole = torch.get_rng_state(), True
 
-    def settle(
-        self, step: int, sampler: EpisodeSampler, batch: int,
-        log: Callable[[dict[str, float]], None] | None, save: Callable[[State], None] | None,
-    ) -> None:  # fmt: skip
-        """Check the losses, then tell `log` and `save`: the only time that the host waits for the device."""
+    def begin(self, *_: object) -> None:
+        """From here to the step's end, the weights are those of no step."""
+        self.whole = False
+
+    def add(self, losses: Tensor) -> None:
+        """A step is done."""
+        self.losses.append(losses)
+        self.step, self.rng, self.whole = self.step + 1, torch.get_rng_state(), True
+
+    def settle(self, telling: bool, saving: bool) -> None:
+        """Check the losses, then log and save: the only time that the host waits for the device."""
         (rank, ranks), weight = world(), next(self.model.parameters())
         recent = total(torch.stack(self.losses) if self.losses else weight.new_empty(0, 2)) / ranks
         seconds = time.perf_counter() - self.started
-        stop_if_not_finite(recent, self.model, step, sampler, batch)
-        self.losses = [] if log else [*recent]
-        if log and rank == 0:
-            log(entry(step, recent, seconds))
-        if save and rank == 0:
-            save(snapshot(step, seconds, self.losses, self.model, self.optimizer))
+        stop_if_not_finite(recent, self.model, self.step, self.sampler, ranks * self.batch)
+        if telling and rank == 0:
+            self.log(entry(self.step, recent, seconds))
+        self.losses = [] if telling else [*recent]
+        if saving and self.save and rank == 0:
+            self.save(snapshot(self.step, seconds, self.losses, self.model, self.optimizer, self.rng))
+            self.saved = self.step
+
+    def rescue(self, error: Exception) -> None:
+        """Save the steps before an error, whatever it is; not weights of which only some have made the last one."""
+        if self.save and self.whole and self.step > self.saved and world()[1] == 1:
+            traceback.clear_frames(error.__traceback__)  # memory that the step holds may be what is short
+            self.settle(telling=False, saving=True)
 
 
 def episodes_of(step: int, batch: int) -> range:
@@ -169,7 +144,8 @@ def train(
     model: anything whose output for an Episode has `.losses(episode)`, the scalars of Eq. 5 and 7.
     log: gets their means every 50 steps. save: gets a state every `save_every` steps and at the end;
     `state` goes on from one. stop: asked after each step. graph: repeat the step as a `CUDAGraph`. Under
-    torchrun, R processes share steps of R times the episodes. Errors: ValueError where a loss is not finite.
+    torchrun, R processes share steps of R times the episodes. Errors: ValueError where a loss is not finite,
+    or the state is of another model; whatever else comes up, `save` gets the steps before it first.
     """
     (rank, ranks), batch = world(), recipe.episodes_per_step
     if graph and ranks > 1:
@@ -177,59 +153,23 @@ def train(
     device = next(model.parameters()).device
     model.train().to(memory_format=layout(device))
     optimizer, take = sgd(model, recipe), GraphedStep(CUDAGraph(device)) if graph else sgd_step
-    ledger, step = Ledger(model, optimizer, state), state.step if state else 0
+    ledger = Ledger(model, optimizer, sampler, batch, log, save, state)
     parallel = DistributedDataParallel(model) if ranks > 1 else model
-    steps = range(step + 1, recipe.iterations + 1)
-    for step in tqdm(steps, "training", leave=False, disable=rank > 0 or None):
-        if step + AHEAD <= recipe.iterations:
-            look_ahead(sampler, episodes_of(step + AHEAD, batch))
-        try:
+    steps = range(ledger.step + 1, recipe.iterations + 1)
+    try:
+        for step in tqdm(steps, "training", leave=False, disable=rank > 0 or None):
+            if step + AHEAD <= recipe.iterations:
+                look_ahead(sampler, episodes_of(step + AHEAD, batch))
             episode = sampler.batch(episodes_of(step, batch)).to(device)
-        except ValueError:  # a picture that cannot be read: the steps before it are not lost
-            if ranks == 1 and step > steps[0]:
-                ledger.settle(step - 1, sampler, batch, None, save)
-            raise
-        set_rate(optimizer, recipe.rate(step))
-        ledger.losses.append(take(parallel, episode, optimizer, recipe))
-        end, stopping = step == recipe.iterations, bool(total(torch.tensor(int(stop()))))
-        telling, saving = end or step % LOG_EVERY == 0, end or stopping or step % save_every == 0
-        if telling or saving:
-            ledger.settle(step, sampler, ranks * batch, log if telling else None, save if saving else None)
-        if stopping:
-            break
-    return step
-
-
-def save_checkpoint(path: str | Path, backbone: Backbone, about: dict[str, object]) -> None:
-    """Write the weights as float16 safetensors, atomically; `about` travels in the file's header."""
-    halved = dict(backbone.named_parameters())  # statistics of BatchNorm may pass float16's range
-    state = {
-        name: (value.half() if name in halved else value).detach().cpu().contiguous()
-        for name, value in backbone.state_dict().items()
-    }
-    about = {"backbone": backbone.name, "width": backbone.width, **about}
-    header = {key: json.dumps(value) for key, value in about.items()}
-    write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state, metadata=header)))
-
-
-def save_state(path: str | Path, state: State, settings: dict[str, object]) -> None:
-    """Write a state as float32 safetensors, atomically, with what `load_state` compares in the header."""
-    facts = {"step": state.step, "seconds": state.seconds, "settings": settings}
-    header = {key: json.dumps(value) for key, value in facts.items()}
-    write_atomically(path, lambda temporary: temporary.write_bytes(to_bytes(state.tensors, metadata=header)))
-
-
-def load_state(path: str | Path, settings: dict[str, object]) -> State:
-    """Read a state. Errors: ValueError names the first of the settings that it was not made with."""
-    tensors = read_weights(path)
-    with safe_open(path, "pt") as file:
-        header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-    if "settings" not in header:
-        raise ValueError(f"{path} is not the state of a training: train into another folder.")
-    for key, now in json.loads(json.dumps(settings)).items():  # tuples become lists, as in the file
-        if (then := header["settings"].get(key)) != now:
-            raise ValueError(
-                f"The run in {Path(path).parent} was started with {key} {then}, not {now}: resume it with the "
-                "options it was started with, or train into another folder."
-            )
-    return State(header["step"], header["seconds"], tensors)
+            set_rate(optimizer, recipe.rate(step))
+            ledger.add(take(parallel, episode, optimizer, recipe))
+            end, stopping = step == recipe.iterations, bool(total(torch.tensor(int(stop()))))
+            telling, saving = end or step % LOG_EVERY == 0, end or stopping or step % save_every == 0
+            if telling or saving:
+                ledger.settle(telling, saving)
+            if stopping:
+                break
+    except Exception as error:
+        ledger.rescue(error)
+        raise
+    return ledger.step

@@ -36,14 +36,12 @@ def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 
     Errors: ValueError where the model has nothing to train.
     """
-    weights = list(model.parameters())
-    if not any(weight.requires_grad for weight in weights):
+    values = list(model.parameters())
+    if not any(value.requires_grad for value in values):
         raise ValueError("This backbone is frozen: there is nothing to train. Evaluate it as it is.")
-    gpu, plain = weights[0].is_cuda, recipe.learning_rate
-    rate = torch.tensor(plain, device=weights[0].device) if gpu else plain  # a graph would keep a mere number
-    return torch.optim.SGD(
-        weights, rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=gpu or None
-    )
+    gpu, plain = values[0].is_cuda, recipe.learning_rate
+    rate = torch.tensor(plain, device=values[0].device) if gpu else plain  # a graph would keep a mere number
+    return torch.optim.SGD(values, rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=gpu or None)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -4,6 +4,7 @@ from .browser import EpisodeBrowser
 from .distance import DistanceAndTemperature
 from .ladder import AnnotationLadder
 from .paint import PaintAndSegment
+from .photos import OwnPhotos
 from .space import EmbeddingSpace
 from .steps import AlignmentSteps
 
@@ -13,5 +14,6 @@ __all__ = [
     "DistanceAndTemperature",
     "EmbeddingSpace",
     "EpisodeBrowser",
+    "OwnPhotos",
     "PaintAndSegment",
 ]

@@ -37,9 +37,10 @@ def source(*names: str) -> str:
 def module(*scripts: str) -> str:
     """The text of a widget's ES module: constants, arithmetic, page, and the widget's own files.
 
-    An anywidget's module is loaded from one string, where an import of a neighbour would find nothing.
+    An anywidget's module is loaded from one string, where an import of a neighbour would find nothing; so is a worker.
     """
-    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in CONSTANTS.items())
+    known = CONSTANTS | ({"WORKER": source("embedding.js")} if "network.js" in scripts else {})
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in known.items())
     return constants + "\n" + source(*SHARED, *scripts)
 
 

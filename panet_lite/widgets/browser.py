@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import traitlets
 from matplotlib.figure import Figure
 
+from ..backbones import check_unseen
 from ..datasets import VOID, SegmentationDataset
 from ..episodes import Draw, Episode, EpisodeSampler
 from ..evaluation import FeatureBank
@@ -32,7 +33,8 @@ class EpisodeBrowser(Widget):
     """Choose fold, class, ways, shots and seed; see the supports, the query, its truth and the prediction.
 
     The episode is the first of `EpisodeSampler(dataset, dataset.fold(fold), ways, shots, seed=seed)` whose
-    first way is the class. models: {fold: PANet}; without, there are all folds and no predictions.
+    first way is the class. models: {fold: PANet}, trained on none of its classes, unless
+    `allow_seen`, and the page says so; without, there are all folds and no predictions.
     carried: (ways, shots, seeds) that a page without a kernel holds for each class; a notebook draws any.
     In step with the page, both ways:
     selection: {"fold", "class" (its name), "ways", "shots", "seed"}; what cannot be drawn is refused.
@@ -49,13 +51,14 @@ class EpisodeBrowser(Widget):
 
     def __init__(
         self, dataset: SegmentationDataset, models: Mapping[int, PANet] | None = None,
-        carried: Sequence[tuple[int, int, int]] = CARRIED, **kwargs: Any,
+        carried: Sequence[tuple[int, int, int]] = CARRIED, allow_seen: bool = False, **kwargs: Any,
     ):  # fmt: skip
         self._dataset, self._models = dataset, dict(models or {})
         self._banks = {fold: FeatureBank(model, dataset) for fold, model in self._models.items()}
         self._draws: dict[tuple[object, ...], tuple[EpisodeSampler, Draw]] = {}
         folds = sorted(self._models) or range(len(dataset.folds))
         self._classes = {fold: [dataset.classes[c - 1] for c in dataset.fold(fold)] for fold in folds}
+        self._seen = {f: check_unseen(m, self._classes[f], allow_seen) for f, m in self._models.items()}
         wanted = [
             (fold, name, ways, shots, seed)
             for fold, names in self._classes.items()
@@ -113,7 +116,8 @@ class EpisodeBrowser(Widget):
     @traitlets.observe("selection")
     def _show(self, change: object) -> None:
         carried = tuple(self.selection.values()) in self._carried
-        self.message = ""
+        seen = self._seen.get(self.selection["fold"])
+        self.message = f"This fold's model was trained on {', '.join(seen)}." if seen else ""
         if not carried:
             self.drawn = self._deck([self.selection])
         if not (carried and self.from_page):

@@ -1,13 +1,14 @@
 // A brush on a label map, for mouse, pen, touch and keyboard, with undo.
 
 const BRUSHES = [["object", "Object"], ["background", "Background"], ["eraser", "Eraser"]];
+const BOX = ["box", "Box"]; // drawn from corner to corner, filled
 const STEP = 4; // image pixels an arrow key moves
 
 // What the brushes of a widget share: {kind, radius}, and the tools that set it. `undo` and `clear` are
 // asked of the widget, which knows what was painted last.
-function brushTools({ radius = 8, undo, clear }) {
+function brushTools({ radius = 8, boxes = false, undo, clear }) {
   const settings = { kind: "object", radius };
-  const kinds = choice("Brush", BRUSHES, settings.kind, (kind) => (settings.kind = kind));
+  const kinds = choice("Brush", boxes ? [...BRUSHES, BOX] : BRUSHES, settings.kind, (kind) => (settings.kind = kind));
   const size = slider("Size", { min: 2, max: 30, step: 1, value: radius, format: (r) => `${r} px` }, (r) => (settings.radius = r));
   const node = element("div", { class: "panet-row" }, kinds, size, button("Undo", undo), button("Clear", clear));
   const set = (kind) => (settings.kind = kinds.value = kind);
@@ -49,24 +50,44 @@ function stroke(map, scene, from, to, radius, label) {
   }
 }
 
+function rectangle(map, { H, W }, from, to, label) {
+  const [left, right] = [from.x, to.x].sort((a, b) => a - b);
+  const [top, bottom] = [from.y, to.y].sort((a, b) => a - b);
+  for (let y = Math.max(0, Math.floor(top)); y <= Math.min(H - 1, bottom); y++) {
+    map.fill(label, y * W + Math.max(0, Math.floor(left)), y * W + Math.min(W - 1, Math.floor(right)) + 1);
+  }
+}
+
 // Lets the reader paint on `view` (a `picture`). map(): the label map to paint into; way: the label of
-// "object"; begin(): before a stroke, to remember the old map; change(): after each dab; rest(): when the
+// "object", or what gives it; begin(): before a stroke, to remember the old map; change(): after each dab; rest(): when the
 // pen is lifted. Returns {ring()}: draws the brush's outline, to be called at the end of each drawing.
 function paintable(view, scene, tools, { map, way, begin, change, rest, guard }) {
   const { settings } = tools;
   const cursor = { x: Math.round(scene.W / 2), y: Math.round(scene.H / 2), shown: false };
-  const label = () => ({ object: way, background: 0, eraser: VOID })[settings.kind];
+  const own = () => (typeof way === "function" ? way() : way);
+  const label = () => ({ object: own(), box: own(), background: 0, eraser: VOID })[settings.kind];
   let last = null;
+  let corner = null; // of a box: where it began, and the map before it
   const go = (to, paint) => {
     if (paint) stroke(map(), scene, last ?? to, to, settings.radius, label());
     last = paint ? to : null;
     Object.assign(cursor, to, { shown: true });
     change(paint);
   };
+  const drag = (to) => {
+    map().set(corner.before);
+    rectangle(map(), scene, corner.at, to, label());
+    change(true);
+  };
+  const down = (at) => {
+    begin();
+    if (settings.kind === "box") (corner = { at, before: map().slice() }), drag(at);
+    else go(at, true);
+  };
   pointer(view.canvas, scene, {
-    down: guard(({ x, y }) => (begin(), go({ x, y }, true))),
-    move: guard(({ x, y, pressed }) => go({ x, y }, pressed && last !== null)),
-    up: guard(() => last && ((last = null), rest())),
+    down: guard(({ x, y }) => down({ x, y })),
+    move: guard(({ x, y, pressed }) => (corner && pressed ? drag({ x, y }) : go({ x, y }, pressed && last !== null))),
+    up: guard(() => (last || corner) && ((last = corner = null), rest())),
     leave: guard(() => last || ((cursor.shown = false), change(false))),
   });
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -93,11 +114,11 @@ function paintable(view, scene, tools, { map, way, begin, change, rest, guard })
   view.canvas.addEventListener("keydown", guard(keydown));
   view.canvas.addEventListener("focus", () => ((cursor.shown = view.canvas.matches(":focus-visible")), change(false)));
   view.canvas.addEventListener("blur", () => ((cursor.shown = false), change(false)));
-  return { ring: () => cursor.shown && drawRing(view.context, cursor, settings, way) };
+  return { ring: () => cursor.shown && drawRing(view.context, cursor, settings, own()) };
 }
 
 function drawRing(context, { x, y }, { kind, radius }, way) {
-  const colours = { object: wayColour(way), background: "#333333", eraser: "#ffffff" };
+  const colours = { object: wayColour(way), box: wayColour(way), background: "#333333", eraser: "#ffffff" };
   for (const [colour, width] of [["#ffffff", 5], ["#000000", 3.5], [colours[kind], 2]]) {
     context.beginPath();
     context.arc((x + 0.5) * SCALE, (y + 0.5) * SCALE, radius * SCALE, 0, 2 * Math.PI);

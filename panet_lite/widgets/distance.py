@@ -96,7 +96,7 @@ class DistanceAndTemperature(SceneWidget):
             if mask.any() and not mask.all():
                 axes[0].contour(mask, [0.5], colors=[colour], linestyles=style, linewidths=1.2)
         self._draw_margins(axes[1], prediction)
-        alphas = np.geomspace(0.1, 100, 31)
+        alphas = np.geomspace(1e-4, 100, 61)
         losses = [
             float(segmentation_loss(prediction.logits * a / self.alpha, self.truth[None])) for a in alphas
         ]

@@ -137,7 +137,7 @@ async function build(model, body, { say, guard, on, root }) {
     element("div", { class: "panet-row", role: "group", "aria-label": "Start from" }, element("span", {}, "Start from"), ...starts, show),
     tools,
     element("div", { class: "panet-stage" }, ...views),
-    help(["Paint on a support. What you mark as object and as background makes the two prototypes; the query follows at once. Dark pixels are background, clear ones say nothing."], BRUSH_HELP),
+    help(["Paint on a support. What you mark as object and as background makes the two prototypes; the query follows at once. What is clear counts as background until you mark some background; from then on it says nothing."], BRUSH_HELP),
   );
   on("change:label_map", () => painting.sending || (painting.readMaps(), painting.compute(), redraw()));
   on("change:active", () => painting.sending || (painting.readActive(), painting.compute(), redraw()));

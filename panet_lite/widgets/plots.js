@@ -97,14 +97,15 @@ function drawLosses(figure, { alpha, distance, fixed, result }) {
     Math.log,
   );
   const height = (loss) => 0.06 + (0.88 * (Math.log(loss) - low)) / (high - low || 1);
-  const place = (a) => Math.min(1, Math.max(0, (Math.log10(a) + 1) / 3));
+  const place = (a) => Math.min(1, Math.max(0, (Math.log10(a) + 4) / 6));
   const usual = place(ALPHA[distance]);
-  const ticks = [0.01, 0.1, 1, 10, 100].flatMap((ten) =>
+  const ticks = [0.01, 0.1, 1, 10, 100, 1e3, 1e4, 1e5].flatMap((ten) =>
     [1, 2, 3, 5].map((v) => Number((v * ten).toPrecision(1))),
   );
   const shown = ticks
     .filter((v) => height(v) >= 0 && height(v) <= 1)
     .filter((v, _, all) => all.length < 7 || String(v).includes("1"));
+  const written = (v) => (v < 1e4 ? String(v) : v.toExponential().replace("+", "")); // five digits do not fit
   const dot = {
     cx: across(place(alpha)),
     cy: up(height(result.loss)),
@@ -129,8 +130,8 @@ function drawLosses(figure, { alpha, distance, fixed, result }) {
     ),
     svg("path", { d: `M${bestX - 5},${bestY + 13}h10l-5,-9z` }),
     svg("circle", dot),
-    ...shown.map((v) => label(String(v), SIZE.left - 5, up(height(v)) + 4, "end")),
-    ...[0.1, 1, 10, 100].map((a) => label(String(a), across(place(a)), up(0) + 13)),
+    ...shown.map((v) => label(written(v), SIZE.left - 5, up(height(v)) + 4, "end")),
+    ...[0.0001, 0.01, 1, 100].map((a) => label(String(a), across(place(a)), up(0) + 13)),
     label("alpha", across(0.5), up(0) + 27),
     label("loss", 4, 11, "start"),
   );

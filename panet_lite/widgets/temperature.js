@@ -2,7 +2,8 @@
 
 // Twenty values to a decade, evenly spread in the logarithm, and round enough to be read.
 const DECADE = [1, 1.1, 1.25, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3.2, 3.6, 4, 4.5, 5, 5.6, 6.3, 7.1, 8, 9];
-const ALPHAS = [...[0.1, 1, 10].flatMap((ten) => DECADE.map((v) => Number((v * ten).toPrecision(3)))), 100];
+const TENS = [0.0001, 0.001, 0.01, 0.1, 1, 10];
+const ALPHAS = [...TENS.flatMap((ten) => DECADE.map((v) => Number((v * ten).toPrecision(3)))), 100];
 const DISTANCES = { cosine: "Cosine", euclidean: "Squared Euclidean" };
 const BINS = 40;
 

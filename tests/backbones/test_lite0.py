@@ -6,7 +6,7 @@ import torch
 
 from panet_lite.backbones import Lite0, backbone, lite0
 from panet_lite.backbones import weights as weights_module
-from panet_lite.backbones.lite0 import EPS, STAGES, Convolution, folded
+from panet_lite.backbones.lite0 import EPS, STAGES, Convolution, frozen
 from panet_lite.backbones.weights import packaged_state
 from panet_lite.training import save_checkpoint
 
@@ -40,21 +40,25 @@ def test_features_are_signed_at_stride_8_and_few():
     assert sum(p.numel() for p in network.parameters()) == 692_688
 
 
-def test_folding_is_batch_norm():
+def test_a_frozen_batch_norm_is_batch_norm():
+    """In what it gives and in the step that a gradient makes; only the filters learn."""
     torch.manual_seed(0)
-    plain = torch.nn.Conv2d(3, 5, 3, bias=False)
-    norm = torch.nn.BatchNorm2d(5, eps=EPS).eval()
-    for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+    plain = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False)
+    norm = torch.nn.BatchNorm2d(5, eps=EPS).eval().requires_grad_(False)
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
         tensor.uniform_(0.5, 2)
     state = {f"c.{k}": v for k, v in plain.state_dict().items()} | {
         f"n.{k}": v for k, v in norm.state_dict().items()
     }
-    own = {"x.weight": None, "x.bias": None}
+    mine = Convolution(3, 5, 3)
+    mine.load_state_dict({k[2:]: v for k, v in frozen(state, {"x.weight": None, "x.bias": None}).items()})
     images = torch.randn(2, 3, 8, 8)
-    new = folded(state, own)
-    torch.testing.assert_close(
-        torch.nn.functional.conv2d(images, new["x.weight"], new["x.bias"]), norm(plain(images))
-    )
+    expected = norm(plain(images))
+    torch.testing.assert_close(mine(images), expected)
+    mine(images).square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(mine.weight.grad, plain.weight.grad, rtol=1e-4, atol=1e-4)
+    assert mine.bias.grad is None and not mine.scale.requires_grad
 
 
 def test_by_name():
@@ -98,7 +102,9 @@ def test_training_takes_another_way_to_the_same_gradient(monkeypatch, size, stag
         network.zero_grad()
         features = network(images)
         features.square().mean().backward()
-        return features.detach(), [weight.grad.clone() for weight in network.parameters()]
+        return features.detach(), [
+            weight.grad.clone() for weight in network.parameters() if weight.requires_grad
+        ]
 
     fast, gradients = features_and_gradients()
     with torch.no_grad():
@@ -106,7 +112,9 @@ def test_training_takes_another_way_to_the_same_gradient(monkeypatch, size, stag
         network(images)
         assert len(calls) == count and (count > 0) == (size[0] % 2 == 0)
     monkeypatch.setattr(
-        Convolution, "on_grids", lambda self, images, step: torch.nn.Conv2d.forward(self, images)
+        Convolution,
+        "on_grids",
+        lambda self, images, filters, step: self._conv_forward(images, filters, self.bias),
     )
     plain, expected = features_and_gradients()
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)

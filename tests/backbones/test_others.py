@@ -261,6 +261,24 @@ def test_a_file_with_timms_names_is_loaded(file_of_timm):
     assert all(torch.equal(loaded[k], state[k]) for k in loaded)
 
 
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"])
+def test_the_file_of_dinov2s_authors_is_loaded(tmp_path, name):
+    """What torch.hub fetches, and a cluster without a network gets by hand: with tokens that only training wants."""
+    torch.manual_seed(6)
+    expected = timm.create_model(name).state_dict()
+    theirs = {**expected, "mask_token": torch.zeros(1, 384)}
+    if "reg_token" in theirs:
+        theirs["register_tokens"] = theirs.pop("reg_token")
+        theirs["cls_token"] = (
+            expected["cls_token"] - 1
+        )  # timm has added to it what stands first in the positions
+        theirs["pos_embed"] = torch.cat([torch.ones(1, 1, 384), expected["pos_embed"]], 1)
+    torch.save(theirs, tmp_path / "dinov2_vits14_pretrain.pth")
+    loaded = backbone(name, tmp_path / "dinov2_vits14_pretrain.pth").model.model.state_dict()
+    for key, value in loaded.items():
+        torch.testing.assert_close(value, expected[key])
+
+
 def test_pretrained_weights_come_by_timms_loader(file_of_timm, monkeypatch):
     """`pretrained`, and `imagenet`, which is the same: the loader is asked for the network's own file."""
     asked = []
@@ -280,7 +298,9 @@ def test_no_network_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", no_network)
     with pytest.raises(
-        ValueError, match=r"^resnet18 cannot be made .*Network is unreachable.*try again with a"
+        ValueError,
+        match=r"^resnet18 cannot be made .*Network is unreachable.*try again with a network, or name a "
+        r"file of its weights by --weights \(of https://huggingface.co/timm\).$",
     ):
         backbone("resnet18", "pretrained")
 
@@ -314,7 +334,8 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "name, near", [("resnet_18", "resnet18"), ("efficientnet_lit0", "efficientnet_lite0"), ("VGG16", "vgg16"),
-                   ("qqq", "timm.list_models"), ("", "timm.list_models")],
+                   ("qqq", "timm.list_models"), ("", "timm.list_models"), ("dinov2_vits14", "vit_small_patch14_dinov2"),
+                       ("dinov2_vits14_reg", "vit_small_patch14_reg4_dinov2")],
 )  # fmt: skip
 def test_a_name_that_is_no_backbone_gets_near_ones(name, near):
     with pytest.raises(ValueError, match=rf"^There is no backbone '{name}': .*{near}"):

@@ -133,9 +133,16 @@ def test_float16_checkpoints_load_as_float32(tmp_path):
 
 
 def test_missing(tmp_path):
-    for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(FileNotFoundError, match=f"There is no checkpoint at {path}: train one with"):
-            vgg16(path, NARROW)
+    path = tmp_path / "none.safetensors"
+    with pytest.raises(FileNotFoundError, match=f"There is no checkpoint at {path}: train one with"):
+        vgg16(path, NARROW)
+    for name in ("model.safetensors", "README.md"):  # as a snapshot of Hugging Face's cache is
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"^{tmp_path} is a folder: name .* in it \\(model.safetensors\\).$"):
+        vgg16(tmp_path, NARROW)
+    for width in (0, -1, 1e9, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="There is no VGG-16 of width"):
+            vgg16(None, width)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])

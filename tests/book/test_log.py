@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = (ROOT / "book" / "appendix_log.md").read_text(encoding="utf-8")
-RESULTS = json.loads((ROOT / "data" / "results" / "main.json").read_text(encoding="utf-8"))["results"]
+RESULTS = json.loads((ROOT / "data" / "results" / "twin.json").read_text(encoding="utf-8"))["results"]
 
 
 def scores(variant, shots, **key):

@@ -144,7 +144,7 @@ def fork(tmp_path):
     """A copy of the book's settings with another address, and two small chapters with the old one."""
     book = tmp_path / "book"
     shutil.copytree(ROOT / "book" / "_assets", book / "_assets")
-    for name in ("references.bib", "offline.py", "notebooks.py"):
+    for name in ("references.bib", "offline.py", "notebooks.py", "shape.py"):
         shutil.copy(ROOT / "book" / name, book)
     (book / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n- file: 01_one\n")
     for stem in ("index", "01_one"):

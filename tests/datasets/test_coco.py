@@ -69,7 +69,11 @@ def save(root, what):
     path = root / "annotations" / "instances_val2014.json"
     path.write_text(json.dumps(what))
     for image in what.get("images", []):
-        Image.new("RGB", SIZE, (image["id"], 100, 30)).save(root / "val2014" / image["file_name"])
+        picture, path_of = (
+            Image.new("RGB", SIZE, (image["id"], 100, 30)),
+            root / "val2014" / image["file_name"],
+        )
+        picture.save(path_of, comment=str(image["id"]).encode())  # each picture has bytes of its own
     return path
 
 
@@ -236,28 +240,6 @@ def test_captions_are_no_outlines(root):
         Coco("val", None, root)
 
 
-def test_a_category_that_is_not_listed(root):
-    what = content()
-    what["annotations"][1]["category_id"] = 12
-    save(root, what)
-    with pytest.raises(
-        ValueError, match=r"Annotation 2 of image COCO_val2014_0+7.jpg is of category 12, which the"
-    ):
-        Coco("val", None, root)
-
-
-def test_an_outline_that_is_none(root):
-    what = content()
-    what["annotations"][1]["segmentation"] = [["a", "b"]]
-    save(root, what)
-    with pytest.raises(ValueError, match="Annotation 2 of image .* has no outline that pycocotools reads"):
-        Coco("val", None, root)
-    what["annotations"][1]["segmentation"] = []
-    save(root, what)
-    with pytest.raises(ValueError, match="Annotation 2 of image .* has no outline"):
-        Coco("val", None, root)
-
-
 def test_more_categories_than_a_label_map_has_values(root):
     what = content()
     what["categories"] = [{"id": i, "name": f"thing {i}"} for i in range(1, 256)]
@@ -270,7 +252,9 @@ def test_an_image_without_its_size(root):
     what = content()
     del what["images"][3]["height"]
     save(root, what)
-    with pytest.raises(ValueError, match="val2014.json cannot be read .KeyError: 'height'.*not COCO's"):
+    with pytest.raises(
+        ValueError, match=r"val2014.json cannot be used: images.3. is .*'id': 11.*needs id,.*height"
+    ):
         Coco("val", None, root)
 
 

@@ -22,7 +22,7 @@ from panet_lite import EpisodeSampler, files
 from panet_lite.__main__ import arguments, main
 from panet_lite.datasets import DiskBank, ImageBank, Pascal, Tabletop
 from panet_lite.datasets import voc as datasets
-from panet_lite.datasets.pictures import read_label_map
+from panet_lite.datasets.masks import read_label_map
 from panet_lite.training import PAPER, training_episodes
 
 SIZE = (40, 30)  # width, height
@@ -62,7 +62,7 @@ def voc(tmp_path):
     for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation"):
         (home / folder).mkdir(parents=True)
     for name in "abcd":
-        Image.new("RGB", SIZE, (90, 120, 30)).save(home / "JPEGImages" / f"{name}.jpg")
+        Image.new("RGB", SIZE, (90, 120, 5 * ord(name) % 256)).save(home / "JPEGImages" / f"{name}.jpg")
         save_mat(root / "SBD" / "cls" / f"{name}.mat", block(0, 3))
         save_mat(root / "SBD" / "inst" / f"{name}.mat", block(0, 1, 2), "GTinst")
     for name in "ab":
@@ -358,7 +358,10 @@ def test_a_truncated_jpeg_in_the_middle_of_an_epoch(copy, tmp_path, capsys):
         assert main(train) == 1
         (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("panet_lite: ")]
         assert f"The image {broken} cannot be read" in line and "truncated" in line
-        assert line.endswith("leave such images out of a data set by --skip-broken (skip_broken=True).")
+        assert line.endswith(
+            "leave such images out of a data set by --skip-broken (skip_broken=True). 5 steps are kept: the same "
+            "command with --resume goes on from there."
+        )
         assert json.loads(safe_open(out / "state.safetensors", "pt").metadata()["step"]) == 5
         assert main([*train, "--resume"]) == 1  # not skipped unless asked
         capsys.readouterr()

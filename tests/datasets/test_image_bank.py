@@ -1,7 +1,10 @@
 """The image bank: the data set it wraps, bit for bit, each file opened once, within its limit."""
 
 import copy
+import multiprocessing
+import os
 import pickle
+import shutil
 import threading
 
 import numpy as np
@@ -9,10 +12,13 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from panet_lite import EpisodeSampler
-from panet_lite.datasets import ImageBank, SegmentationDataset, Tabletop
-from panet_lite.datasets.banks import free_memory
+from panet_lite.datasets import DiskBank, ImageBank, SegmentationDataset, Tabletop
+from panet_lite.datasets.banks import free_memory, must_fit
+from panet_lite.files import stamp_of
 
 PAIR = 64 * 64 * (3 + 1)  # bytes of an image and its label map
 
@@ -182,3 +188,110 @@ def test_a_bank_that_decodes_ahead_can_be_copied(tiny):
     bank.ahead([1])
     again = pickle.loads(pickle.dumps(bank))
     assert not again.coming and torch.equal(again.image(1), bank.image(1))
+
+
+# --- other processes ---------------------------------------------------------------------------------
+
+
+def in_a_fork(work, *given):
+    """What `work` gives in a forked process, which must not hang."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=lambda: theirs.send(work(*given)), daemon=True)
+    process.start()
+    try:
+        assert ours.poll(60), "the fork hangs"
+        return ours.recv()
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("then", ["asks", "looks ahead"])
+def test_a_fork_does_not_wait_for_threads_that_it_has_not(tiny, then):
+    """They are at work, or wait for their turn, in the process that it comes from."""
+    bank, gate, read = ImageBank(tiny("train")), threading.Event(), tiny("train").image
+    bank.dataset.image = lambda index: gate.wait(60) and read(index)
+    bank.ahead(range(40))
+    bank.dataset.image = read
+
+    def work():
+        if then == "looks ahead":
+            bank.ahead(range(20, 50))
+        return [bank.image(i).sum().item() for i in range(45)]
+
+    found = in_a_fork(work)
+    gate.set()
+    assert found == [bank.image(i).sum().item() for i in range(45)]
+
+
+def test_workers_of_a_data_loader_share_a_bank_that_has_looked_ahead(tiny):
+    bank, plain = ImageBank(tiny("train")), tiny("train")
+    bank.ahead(range(30))
+    bank.image(0)
+
+    class Pictures(torch.utils.data.Dataset):
+        def __len__(self):
+            return 30
+
+        def __getitem__(self, index):
+            bank.ahead([index, (index + 1) % 30])
+            return bank.image(index)
+
+    loader = torch.utils.data.DataLoader(
+        Pictures(), batch_size=10, num_workers=2, timeout=60, multiprocessing_context="fork"
+    )
+    assert torch.equal(torch.cat(list(loader)), torch.stack([plain.image(i) for i in range(30)]))
+    assert torch.equal(bank.image(29), plain.image(29))
+
+
+# --- on disk -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tiny, tmp_path):
+    """A bank on disk with image 3 in it, and the file that holds it."""
+    bank = DiskBank(tiny("train"), tmp_path / "decoded")
+    bank.image(3)
+    (path,) = (tmp_path / "decoded").rglob("*.safetensors")
+    return bank, path
+
+
+ODD_PIXELS = {
+    "shape": lambda pixels: pixels[:, :9].clone(), "kind": lambda pixels: pixels.float(),
+    "a map": lambda pixels: pixels[0].clone(), "bytes": lambda pixels: 255 - pixels, "none": lambda pixels: pixels[:0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seal", ["its own", "the file's"])
+@pytest.mark.parametrize("change", ODD_PIXELS.values(), ids=ODD_PIXELS)
+def test_pixels_that_are_not_what_was_written_are_decoded_again(disk, opened, change, seal):
+    bank, path = disk
+    with safe_open(path, "pt") as file:
+        texts = file.metadata()
+    if seal == "the file's":  # as an earlier version wrote it
+        texts = {"stamp": stamp_of([bank.source("image", 3)])}
+    save_file({"pixels": change(bank.dataset.image(3))}, path, texts)
+    opened.clear()
+    pixels = [bank.image(3) for _ in range(3)]
+    assert len(opened) == 1 and all(torch.equal(found, bank.dataset.image(3)) for found in pixels)
+
+
+def test_a_picture_with_other_bytes_of_the_same_size_and_time_is_decoded_again(tiny_voc, tmp_path):
+    root = shutil.copytree(tiny_voc / "tabletop", tmp_path / "tabletop")
+    dataset = Tabletop("train", root=root)
+    bank, path = DiskBank(dataset, tmp_path / "decoded"), dataset.image_paths[3]
+    before, times = bank.image(3), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    other = bytearray(path.read_bytes())
+    other[len(other) // 2] ^= 85  # in the middle of its pixels
+    path.write_bytes(other)
+    os.utime(path, ns=times)
+    assert torch.equal(bank.image(3), dataset.image(3)) and not torch.equal(bank.image(3), before)
+
+
+def test_must_fit():
+    device = torch.device("cpu")
+    must_fit("A crumb", free_memory(device) // 4, device)
+    with pytest.raises(
+        ValueError, match=r"^A mountain takes 1,000,000,000,000\.0 GB or more, and .* GB are free"
+    ):
+        must_fit("A mountain", 10**21, device)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from panet_lite.datasets.marks import from_pixels, marks_of, voc_palette
+from panet_lite.datasets.marks import from_pixels, marks_of, overlay
+from panet_lite.datasets.masks import voc_palette
 from panet_lite.datasets.pictures import picture_of
 
 SIZE = (30, 40)  # height, width
@@ -66,9 +67,9 @@ def test_a_camera_that_was_turned(colours, tmp_path):
 @pytest.mark.parametrize(
     "source, why",
     [
-        (np.zeros((4, 5, 2), np.uint8), "not understood"), (np.full((4, 5, 3), 300), "not understood"),
+        (np.zeros((4, 5, 2), np.uint8), "not understood"), (np.full((4, 5, 3), 300), "from 300 to 300"),
         (torch.rand(4, 5, 3), r"\(3, H, W\)"), (np.full((4, 5, 3), np.nan), "finite"), (np.zeros((0, 3, 3)), "empty"),
-        (np.full((4, 5, 3), -0.5), "not understood"), (7, "no picture"), ("nothing.jpg", "cannot be read"),
+        (np.full((4, 5, 3), -0.5), "not normalised yet"), (7, "no picture"), ("nothing.jpg", "cannot be read"),
         (np.array([["a"]]), "finite"),
     ],
 )  # fmt: skip
@@ -136,7 +137,8 @@ def test_soft_edges_are_void_and_said():
     soft[50:150, 50:150] = 255
     soft[50:150, 48] = np.arange(100, 200)  # a brush's shades
     with pytest.warns(
-        UserWarning, match=r"soft edges: 255 was taken for class 1, .* 0\.2 % of the pixels, for void"
+        UserWarning,
+        match=r"soft edges; .* taken for the background and the object, .* 0\.2 % of the pixels, for void",
     ):
         marks = from_pixels(soft)
     assert (
@@ -145,14 +147,14 @@ def test_soft_edges_are_void_and_said():
 
 
 def test_a_photograph_is_no_mask(colours):
-    with pytest.raises(ValueError, match="different values: a mask has one a class, no shades"):
+    with pytest.raises(ValueError, match="different values, many of them shades, but a mask has one a class"):
         from_pixels(colours[..., 0])
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG", "webp"])
 def test_a_mask_that_smears_is_refused(tmp_path, suffix):
     Image.fromarray(MASK * 255).save(tmp_path / f"m.{suffix}")
-    with pytest.raises(ValueError, match="JPEG or WebP, which smears values: save it as PNG"):
+    with pytest.raises(ValueError, match="is a (JPEG|WEBP) inside, which smears values: save it as PNG"):
         marks_of(tmp_path / f"m.{suffix}", SIZE)
 
 
@@ -178,7 +180,7 @@ def test_the_palette_is_pascals():
     "labels, why",
     [
         (MASK * 0, "marks no object: all of it is 0"), (MASK * 0 + 255, "marks no object: all of it is 255"),
-        (MASK * 300.0, "from 0.0 to 300.0"), (MASK * 0.5, "whole numbers"), (MASK - 2.0, "from -2.0"),
+        (MASK * 300.0, "from 0 to 300"), (MASK * 0.5, "whole numbers"), (MASK - 2.0, "from -2"),
         (np.zeros((3, 4, 5), np.uint8), "holds values"), (np.stack([MASK * 200, MASK, MASK], -1), "palette"),
         ("no.png", "cannot be read"), (None, "no label map"), (MASK[:-1], "40 x 29 pixels, but its picture is 40 x 30"),
         (MASK.T, "looks turned"),
@@ -222,8 +224,8 @@ def test_void_is_silent():
     "mark, why",
     [
         ({}, "No object is marked"), ({"background": MASK}, "No object is marked"), ({"a": (1, 2, 3)}, "give a mask"),
-        ({"a": [(100, 100)]}, "lies outside"), ({"a": (100, 100, 120, 120)}, "lies outside"), ({"a": []}, "give a mask"),
-        ({"a": (0, 0, 1e9, 5)}, "far outside"), ({"a": [(float("nan"), 3)]}, "far outside"),
+        ({"a": [(100, 100)]}, "lies outside"), ({"a": (100, 100, 120, 120)}, "lies outside"), ({"a": []}, "is empty"),
+        ({"a": (0, 0, 1e9, 5)}, "far outside"), ({"a": [(float("nan"), 3)]}, "finite numbers"),
         ({str(n) + "x": MASK for n in range(255)}, "255 classes are marked"),
     ],
 )  # fmt: skip
@@ -335,3 +337,63 @@ def test_a_file_of_another_program_that_is_none_is_said(tmp_path, text, why):
         marks_of(tmp_path / "a.json", SIZE)
     with pytest.raises(ValueError, match="There is no mask"):
         marks_of(tmp_path / "b.json", SIZE)
+
+
+# --- CVAT's masks, whose colours labelmap.txt explains ---------------------------------------------------------
+
+
+CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nmug:250,50,83::\nspoon:51,221,255::\n"
+
+
+def cvat(folder, mode="RGB", text=CVAT):
+    """An export: labelmap.txt above a folder of masks, a mug at the left and a spoon at the right."""
+    (folder / "SegmentationClass").mkdir()
+    (folder / "labelmap.txt").write_text(text, encoding="utf-8")
+    pixels = np.zeros((6, 8, 3), np.uint8)
+    pixels[1:3, 1:3], pixels[3:5, 5:8] = (250, 50, 83), (51, 221, 255)
+    picture = Image.fromarray(pixels)
+    picture = picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=4) if mode == "P" else picture
+    picture.save(folder / "SegmentationClass" / "a.png")
+    return folder / "SegmentationClass" / "a.png"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_masks_of_cvat_are_read_by_their_labelmap(tmp_path, mode):
+    marks = marks_of(cvat(tmp_path, mode), (6, 8))
+    assert marks.names == ("mug", "spoon")
+    assert (marks.labels == 1).sum() == 4 and (marks.labels == 2).sum() == 6 and marks.labels[0, 0] == 0
+
+
+def test_a_labelmap_that_is_none_and_a_colour_that_is_not_in_it(tmp_path):
+    path = cvat(tmp_path, text="mug;red\n")
+    with pytest.raises(ValueError, match=r"labelmap.txt is not CVAT's: its lines are name:red,green,blue"):
+        marks_of(path, (6, 8))
+    for broken in ("mug:250,50\n".encode("utf-16"), b"m\xfcg:250,50,83::\n", b"mug:red,50,83::\n"):
+        (tmp_path / "labelmap.txt").write_bytes(broken)
+        with pytest.raises(ValueError, match="labelmap.txt is not CVAT's"):
+            marks_of(path, (6, 8))
+    (tmp_path / "labelmap.txt").write_text(CVAT, encoding="utf-8-sig")  # as Windows writes it
+    assert marks_of(path, (6, 8)).names == ("mug", "spoon")
+    (tmp_path / "labelmap.txt").write_text(CVAT.replace("51,221", "51,220"))
+    with pytest.raises(
+        ValueError, match=r"has the colour \(51, 221, 255\), which labelmap.txt does not know"
+    ):
+        marks_of(path, (6, 8))
+
+
+def test_a_grey_mask_beside_a_labelmap_is_read_by_its_values(tmp_path):
+    path = cvat(tmp_path)
+    Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8)).save(path)
+    assert marks_of(path, (2, 2)).names == ("1", "2")
+
+
+def test_what_was_found_is_tinted_and_outlined():
+    image, labels = np.full((20, 20, 3), 100, np.uint8), np.zeros((20, 20), np.uint8)
+    labels[5:15, 5:15], labels[0, 0] = 2, 255
+    drawn, colour = overlay(image, labels, strength=0.5), np.array([230, 159, 0])  # the second way is orange
+    np.testing.assert_array_equal(
+        drawn[5:7, 5:15], np.broadcast_to(colour, (2, 10, 3))
+    )  # the outline, inside
+    np.testing.assert_allclose(drawn[9, 9], (100 + colour) / 2, atol=1)
+    outside = labels == 0
+    assert (drawn[outside] == 100).all() and (drawn[0, 0] == 100).all()  # void stays as it is

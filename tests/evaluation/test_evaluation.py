@@ -79,6 +79,16 @@ def test_one_way_iou_by_hand():
         assert r.binary_iou_std == pytest.approx(abs(halves[0] - halves[1]) / 2)
 
 
+def test_classes_are_averaged_within_a_run_and_runs_after_that():
+    """Run 0 draws classes 6 and 9, run 1 only class 6: another order would weigh one of the three more."""
+    one, two, three = ([[90, 0], [10 - hits, hits]] for hits in (8, 2, 5))
+    r = result([[one, two], [three, three]], [[[6], [9]], [[6], [6]]], (6, 9), "standard")
+    assert r.mean_iou == pytest.approx(((0.8 + 0.2) / 2 + 0.5) / 2) == 0.5
+    assert r.class_iou.tolist() == pytest.approx([(0.8 + 0.5) / 2, 0.2])
+    four = result([[one, two], [one, one]], [[[6], [9]], [[6], [6]]], (6, 9), "standard")
+    assert four.mean_iou == pytest.approx(((0.8 + 0.2) / 2 + 0.8) / 2)
+
+
 def test_same_class_in_several_episodes_is_summed_not_averaged():
     r = result([[[[0, 0], [0, 90]], [[0, 10], [0, 0]]]], [[[3], [3]]], (3,), "standard")
     assert r.mean_iou == pytest.approx(90 / 100)
@@ -96,6 +106,8 @@ def test_false_positives_of_an_absent_class():
     present = ([[*ABSENT[0][0], [[50, 0, 0], [0, 0, 0], [10, 0, 40]]]], [[*ABSENT[1][0], [4, 7]]], (4, 7))
     assert result(*present, "standard").class_iou.tolist() == pytest.approx([10 / 30, 40 / 80])
     assert result(*present, "paper").class_iou.tolist() == pytest.approx([10 / 30, 40 / 50])
+    pixel = result([[[[60, 0, 30], [0, 10, 0], [0, 0, 1]]]], *ABSENT[1:], "paper")  # one pixel shows a class
+    assert pixel.class_iou.tolist() == pytest.approx([1, 1 / 31])
 
 
 def test_binary_merged_or_summed():
@@ -126,6 +138,18 @@ def test_a_class_that_no_episode_drew_does_not_spoil_the_mean(preset):
         low, high = r.interval()
         assert low <= r.mean_iou <= high
         json.dumps(r.summary(), allow_nan=False)
+
+
+def test_all_numbers_of_a_summary():
+    """The episodes of `ABSENT`, by hand as above; classes under their labels, as JSON wants them."""
+    found = result(*ABSENT[:2], (4, 7, 9), "standard").summary()
+    low, high = found.pop("interval_95")
+    assert low == high == pytest.approx(10 / 60)
+    assert found.pop("class_iou") == {"4": pytest.approx(10 / 30), "7": 0.0, "9": None}
+    assert found == {
+        "mean_iou": pytest.approx(10 / 60), "mean_iou_std": 0.0, "binary_iou": pytest.approx((60 / 70 + 30 / 40) / 2),
+        "binary_iou_std": 0.0, "runs": 1, "episodes": 1, "preset": "standard",
+    }  # fmt: skip
 
 
 # --- bootstrap --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import sys
 import pytest
 from running import script
 
-from panet_lite.backbones import VGG16
+from panet_lite.backbones import Lite0, trained_backbone
 from panet_lite.evaluation import evaluate
 from panet_lite.model import PANet
 from panet_lite.training import save_checkpoint
@@ -21,8 +21,8 @@ def study(tiny, tmp_path, monkeypatch):
     )
     module.FOLDS, module.SHOTS = (0,), (1, 2)
     module.Tabletop = lambda split: tiny("train")  # its val is too small for two ways of two shots
-    for name in ("fold0-init", "fold0", "fold0-without-par"):
-        save_checkpoint(module.CHECKPOINTS / f"{name}.safetensors", VGG16(0.25), {})
+    for name in ("fold0", "fold0-without-par"):
+        save_checkpoint(module.CHECKPOINTS / f"{name}.safetensors", Lite0(), {})
     return module
 
 
@@ -53,7 +53,7 @@ def test_every_table_is_written_once(study, monkeypatch):
 def test_a_recorded_slice_can_be_counted_again(study, tiny):
     study.evaluate_all([0], 3)
     path = study.CHECKPOINTS / "fold0.safetensors"
-    model = PANet(study.vgg16(path, width=0.25)).eval()
+    model = PANet(trained_backbone(path)).eval()
     for entry in (e for e in entries(study, "main") if e["variant"] == "par"):
         again = evaluate(model, tiny("train"), 0, shots=entry["shots"], runs=1, episodes=2)
         assert again.counts[0, :, 1:].sum(1).tolist() == entry["first_counts"][:2]
@@ -73,7 +73,7 @@ def test_training_resumes_and_is_not_repeated(study, monkeypatch):
     def run(command):
         commands.append(command)
         folder = study.ROOT / command[command.index("--out") + 1]
-        save_checkpoint(folder / "checkpoint.safetensors", VGG16(0.25), {"new": 1})
+        save_checkpoint(folder / "checkpoint.safetensors", Lite0(), {"new": 1})
         (folder / "log.json").write_text('{"log": [{"step": 50, "seg": 1.0, "par": 1.0}], "seed": 0}')
 
     monkeypatch.setattr(study, "run", run)
@@ -99,8 +99,19 @@ def test_a_training_that_fails_stops_the_study_with_a_sentence(study):
 def test_other_weights_are_measured_anew_and_take_the_place_of_the_old(study):
     study.distances([0], 2)
     before = entries(study, "distances")
-    save_checkpoint(study.CHECKPOINTS / "fold0.safetensors", VGG16(0.25), {"again": 1})
+    save_checkpoint(study.CHECKPOINTS / "fold0.safetensors", Lite0(), {"again": 1})
     study.distances([0], 2)
     after = entries(study, "distances")
     changed = [a["variant"] for a, b in zip(after, before) if a["weights"] != b["weights"]]
     assert len(after) == len(before) == 3 and changed == ["par"]
+
+
+@pytest.mark.parametrize("stage", ["evaluate_all", "distances"])
+def test_a_checkpoint_of_another_fold_is_not_measured(study, stage):
+    """As by a copy under the wrong name."""
+    about = {"dataset": "Tabletop('train')", "fold": 1}
+    save_checkpoint(study.CHECKPOINTS / "fold0.safetensors", Lite0(), about)
+    with pytest.raises(
+        ValueError, match=r"mug, bottle.*: trained on by fold0.safetensors \(for fold 1 of Tabletop"
+    ):
+        getattr(study, stage)([0], 2)

@@ -141,7 +141,9 @@ def test_pages_that_are_no_notebooks_have_no_colab_button(book):
 def test_exercises_and_figures_are_numbered_as_on_the_page(path, book):
     text = "\n".join(cell.source for cell in notebooks.read(path).cells if cell.cell_type == "markdown")
     html = built(book, path.stem)
-    titles = [" ".join(p.get_text().split()) for p in html.select(".exercise > .admonition-title")]
+    titles = [
+        " ".join(p.get_text().split()).replace("’", "'") for p in html.select(".exercise > .admonition-title")
+    ]
     numbers = [span.get_text().strip() for span in html.select("figcaption .caption-number")]
     assert titles == [
         f"Exercise {n} ({title})" for n, title in re.findall(r"\*\*Exercise ([\d.]+): (.+)\*\*", text)

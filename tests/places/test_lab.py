@@ -21,8 +21,11 @@ import notebooks
 import numpy as np
 import pytest
 from browser import watch
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 from test_notebooks import exercises, prose
+
+from panet_lite.datasets import Tabletop
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 READ = """\
@@ -59,8 +62,17 @@ SEEN = """() => ({
 })"""
 
 
+PHOTOS = """\
+from panet_lite import pretrained
+from panet_lite.widgets import OwnPhotos
+OwnPhotos(pretrained(0))"""
+
+
 def lay_out(folder):
-    """The lab's editions of chapters 3 and 9; chapter 9 two cells longer and never run."""
+    """The lab's editions of chapters 3 and 9, chapter 9 two cells longer and never run; and photos of one's own."""
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    photos = new_notebook(cells=[new_code_cell(PHOTOS, id="photos")], metadata=kernel)
+    nbformat.write(photos, folder / "photos.ipynb")
     for stem in ("03_prototypes", "09_interactive"):
         notebook = editions.edition(BOOK / f"{stem}.ipynb", "lab")
         if stem.startswith("09"):
@@ -169,11 +181,13 @@ def test_a_chapter_is_whole_and_its_solutions_are_folded(program, browser, place
         assert f"Figure 3.{count}. {caption[:20]}" in squeezed(seen["text"])
 
     codes = [squeezed(code) for code in exercises(source).values()]
-    assert seen["folds"] == [False] * len(codes) != []
+    further = len(re.findall(r"^:+\{admonition\}.*\n:class: dropdown", prose(source), re.M))
+    assert seen["folds"] == [False] * (len(codes) + further) and codes and further
     assert not [code for code in codes if code in squeezed(seen["text"])]
-    page.locator(".jp-Notebook details > summary").first.click(position={"x": 5, "y": 5})
+    solutions = page.locator(".jp-Notebook details > summary").filter(has_text="Solution")
+    solutions.first.click(position={"x": 5, "y": 5})
     after = page.evaluate(SEEN)
-    assert after["folds"] == [True, *[False] * (len(codes) - 1)]
+    assert after["folds"].count(True) == 1
     assert [code for code in codes if code in squeezed(after["text"])] == codes[:1]
     assert [t for t in page.troubles if t.startswith("leaves")] == []
     page.context.close()
@@ -225,5 +239,27 @@ def test_paint_in_jupyterlab_and_read_the_mask_in_python(browser, places):
     assert abs(rows.mean() - 96) < 1.5 and abs(columns.mean() - 96) < 1.5  # a disc where the mouse was
     assert abs(len(rows) - np.pi * 8**2) < 25 and rows.max() - rows.min() in (15, 16)
     assert output_of(page, "SAME") == "True"  # what the page answered is what the package answers
+    page.context.close()
+    assert [t for t in page.troubles if t.startswith(("leaves", "uncaught"))] == []
+
+
+def test_photos_of_ones_own_in_jupyterlab(browser, places, tmp_path):
+    """There is no page's folder here: Python hands the network over, and the page computes."""
+    data, photos = Tabletop("val"), []
+    for index in (3, 5):
+        photos.append(tmp_path / f"photo {index}.png")
+        Image.fromarray(data.image(index).permute(1, 2, 0).numpy()).save(photos[-1])
+    page = browser.new_context(viewport={"width": 1300, "height": 1000}).new_page()
+    page.set_default_timeout(120_000)
+    page.troubles = watch(page, places("jupyterlab"))
+    page.goto(f"{places('jupyterlab').format('photos')}.ipynb?token=painting")
+    page.get_by_text(re.compile(r"\| Idle$")).first.wait_for()
+    run_again(page, "OwnPhotos")
+    page.set_input_files(".panet input[type=file]", list(map(str, photos)))
+    views = page.locator(".panet-stage canvas")
+    views.nth(1).wait_for()
+    views.first.focus()
+    page.keyboard.press("Space")
+    page.locator(".panet-line").filter(has_text="photo 2: thing 1").wait_for()
     page.context.close()
     assert [t for t in page.troubles if t.startswith(("leaves", "uncaught"))] == []

@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 NAME = "panet_lite-0.1.0"
 # What belongs to Tabletop-5i besides the programs that made it, and its datasheet.
 DATA = re.compile(
-    r"data/(checkpoints/[^/]+\.(safetensors|json)|results/[^/]+\.json"
+    r"data/(checkpoints/([^/]+\.(safetensors|json)|NOTICE|LICENSE)|results/[^/]+\.json"
     r"|tabletop/(baselines\.json|classes\.txt|ImageSets/.+\.txt|JPEGImages/.+\.jpg|Segmentation(Class|Object)/.+\.png))"
 )
 DIST_INFO = {
@@ -135,7 +135,7 @@ def test_readme_example(installed):
     example, _ = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
     (installed.empty / "example.py").write_text(example + MORE)
     said, *more = installed.call("python example.py").stdout.splitlines()
-    assert re.fullmatch(r"torch.Size\(\[1, 2, 128\]\) 0.\d\d of the pixels are right", said)
+    assert re.fullmatch(r"torch.Size\(\[1, 2, 112\]\) 0.\d\d of the pixels are right", said)
     assert more == [str(installed.package / "__init__.py"), str(installed.package / "data"), "0.1.0", "True"]
 
 

@@ -28,9 +28,10 @@ METHOD = (
     "episodes", "prototypes", "matching", "alignment", "model", "annotations", "training/loop", "training/step",
     "evaluation/scores",
 )  # fmt: skip
-# Lines, without `check` and `widgets`. They only fall; the package has risen once, by one's own pictures (segmenter,
-# marks, shapes, lite0).
-BUDGET = {"method": 1_400, "package": 4_539}
+# Lines, without `check` and `widgets`. They only fall; the package has risen three times: by one's own pictures
+# (segmenter, marks, shapes, lite0), by checkpoints that name their network, frozen stages and CVAT's masks, and by what
+# comes in from the world (masks, meaning, outlines, archives) and runs that survive it (states, seen, bounds of flags).
+BUDGET = {"method": 1_400, "package": 5_792}
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 ROOMS = [path for path in FILES if path.relative_to(PACKAGE).parts[0] not in ("check", "widgets")]
 

@@ -36,6 +36,13 @@ def pinned(requirement):
     return exact.version
 
 
+def test_a_wheel_has_every_package():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = set(tomllib.loads(text)["tool"]["setuptools"]["packages"]) - {"panet_lite.data"}
+    folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "panet_lite").rglob("__init__.py")}
+    assert named == folders
+
+
 @pytest.mark.parametrize("text", [*PROJECT["dependencies"], *EXTRAS])
 def test_every_dependency_is_pinned_within_its_range(text):
     requirement = Requirement(text)

@@ -34,13 +34,11 @@ from panet_lite.training.loop import (
     LAPTOP,
     PAPER,
     base_classes,
-    load_state,
-    save_checkpoint,
-    save_state,
     sgd_step,
     train,
     training_episodes,
 )
+from panet_lite.training.states import load_state, save_checkpoint, save_state
 
 NARROW = 1 / 16
 SHORT = replace(LAPTOP, iterations=4, episodes_per_step=2, learning_rate=1e-2)
@@ -627,13 +625,15 @@ def test_the_command_repeats_to_the_bit(cli, tmp_path):
 
 
 def test_what_a_training_starts_from(cli, tiny_voc, tmp_path, monkeypatch):
-    """`pretrained` is the narrow twin's fold0-init.safetensors, and torchvision's ImageNet weights at width 1."""
-    init = tmp_path / "checkpoints" / "fold0-init.safetensors"
+    """`pretrained` is the narrow twin's twin-fold0-init.safetensors, and torchvision's ImageNet weights at width 1."""
+    init = tmp_path / "checkpoints" / "twin-fold0-init.safetensors"
     save_checkpoint(init, VGG16(0.25), {})
     (tmp_path / "tabletop").symlink_to(tiny_voc / "tabletop")
     monkeypatch.setattr(datasets, "DATA", tmp_path)
     asked = []
-    monkeypatch.setattr("panet_lite.commands.backbone", lambda *args: asked.append(args) or VGG16(NARROW))
+    monkeypatch.setattr(
+        "panet_lite.commands.given.backbone", lambda *args: asked.append(args) or VGG16(NARROW)
+    )
     for width, weights in ((0.25, None), (1, None), (1, "imagenet"), (0.5, "random"), (0.5, "some.pt")):
         out = tmp_path / str(len(asked))
         given = ("--weights", weights) if weights else ()

@@ -153,6 +153,20 @@ def test_too_few_images(data):
         EpisodeBrowser(data, carried=((9, 1, 1),))
 
 
+def test_a_model_that_learned_the_folds_classes_is_refused_or_announced(data, models):
+    """Fold 1's classes are among those that the model of fold 0 was trained on."""
+    with pytest.raises(
+        ValueError, match=r"^chess pawn, die, donut, pear, carrot: trained on by fold0.safetensors"
+    ):
+        EpisodeBrowser(data, {1: models[0]}, ((1, 1, 1),))
+    widget = EpisodeBrowser(data, {0: models[0], 1: models[0]}, ((1, 1, 1),), allow_seen=True)
+    assert widget.message == ""
+    widget.selection = {**widget.selection, "fold": 1, "class": "die"}
+    assert widget.message == "This fold's model was trained on chess pawn, die, donut, pear, carrot."
+    widget.selection = {**widget.selection, "fold": 0, "class": "mug"}
+    assert widget.message == ""
+
+
 def test_too_few_images_of_one_class(tiny):
     data = tiny()
     counts = {c: len(data.images_of(c, 2048 / 473**2)) for c in data.fold(0)}

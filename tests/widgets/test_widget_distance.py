@@ -16,7 +16,7 @@ from traitlets import TraitError
 from panet_lite import EpisodeSampler
 from panet_lite.matching import segmentation_loss
 from panet_lite.widgets.distance import DistanceAndTemperature
-from panet_lite.widgets.scenes import packed, segment
+from panet_lite.widgets.scenes import CHANNELS, packed, segment
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_by_keyboard_alone(widget, shown):
     page = shown(widget)
     page.keyboard.press("Tab")
     page.keyboard.press("Home")
-    agrees(page, widget, 0.1, "cosine")
+    agrees(page, widget, 0.0001, "cosine")
     page.keyboard.press("End")
     agrees(page, widget, 100, "cosine")
     page.keyboard.press("ArrowLeft")
@@ -228,9 +228,9 @@ def test_a_bad_trait_gives_a_sentence(widget, shown, name, value):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("scale", packed(np.full(32, np.nan, np.float32)), "not finite"),
+        ("scale", packed(np.full(CHANNELS, np.nan, np.float32)), "not finite"),
         ("truth", packed(np.full((1, 192, 192), 9, np.uint8)), "holds 9"),
-        ("features", packed(np.zeros((2, 32, 24, 23), np.int8)), "features"),
+        ("features", packed(np.zeros((2, CHANNELS, 24, 23), np.int8)), "features"),
         ("images", [], "pictures"),
     ],
 )

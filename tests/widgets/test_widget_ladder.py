@@ -12,7 +12,7 @@ from panet_lite import EpisodeSampler
 from panet_lite.annotations import KINDS, annotate
 from panet_lite.datasets import VOID
 from panet_lite.widgets.ladder import RUNGS, AnnotationLadder
-from panet_lite.widgets.scenes import class_iou, packed, segment
+from panet_lite.widgets.scenes import CHANNELS, class_iou, packed, segment
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_code_moves_the_page(shown, widget):
         ({"selection": "outline"}, "There is no rung outline"),
         ({"scene": {}}, "The number of ways"),
         ({"scene": {"starts": {}}}, "The annotation dense, box, scribble, point is missing"),
-        ({"scene": {"scale": packed(np.full(32, np.nan, np.float32))}}, "is not finite"),
+        ({"scene": {"scale": packed(np.full(CHANNELS, np.nan, np.float32))}}, "is not finite"),
         ({"scene": {"alpha": "20"}}, "alpha that is a number"),
     ],
 )

@@ -13,7 +13,7 @@ from panet_lite import EpisodeSampler
 from panet_lite.annotations import annotate
 from panet_lite.datasets import VOID
 from panet_lite.widgets import PaintAndSegment
-from panet_lite.widgets.scenes import packed, segment
+from panet_lite.widgets.scenes import CHANNELS, packed, segment
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ SPOILT = {
     "no number of channels": (lambda n: 10**9, "channels", "number of channels"),
     "size of another picture": (lambda s: [191, 192], "size", "shape"),
     "an endless size": (lambda s: [1e12, 1], "size", "image's size"),
-    "NaN in the scale": (lambda s: packed(np.full(32, np.nan, np.float32)), "scale", "not finite"),
+    "NaN in the scale": (lambda s: packed(np.full(CHANNELS, np.nan, np.float32)), "scale", "not finite"),
     "no alpha": (lambda a: "20", "alpha", "alpha"),
     "an unknown distance": (lambda d: "constructor", "distance", "distance"),
     "pictures missing": (lambda p: p[:1], "images", "pictures"),

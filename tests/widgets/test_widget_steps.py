@@ -16,7 +16,7 @@ from traitlets import TraitError
 from panet_lite import EpisodeSampler
 from panet_lite.alignment import alignment_loss
 from panet_lite.datasets import VOID
-from panet_lite.widgets.scenes import features_of, packed, segment
+from panet_lite.widgets.scenes import CHANNELS, features_of, packed, segment
 from panet_lite.widgets.steps import AlignmentSteps
 
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -307,7 +307,7 @@ def test_a_bad_trait_gives_a_sentence(make, shown, name, value):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("scale", packed(np.full(32, np.nan, np.float32)), "not finite"),
+        ("scale", packed(np.full(CHANNELS, np.nan, np.float32)), "not finite"),
         ("truth", packed(np.full((1, 192, 192), 9, np.uint8)), "holds 9"),
         ("starts", {}, "dense"),
         ("shots", 40, "pictures"),

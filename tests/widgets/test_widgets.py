@@ -130,7 +130,7 @@ def test_the_page_agrees_with_the_full_model(data, fold):
                 counts[name] += true_false(confusion(labels, episode.query_labels[0], 2).numpy()).sum(0)[1]
     assert np.mean(same) >= 0.98
     assert abs(divide(counts["full"]) - divide(counts["page"])) < 0.01
-    assert CHANNELS == 32
+    assert CHANNELS == 48
 
 
 def test_scene_and_features(scenes, data, model):
