@@ -60,6 +60,7 @@ WIDGETS = {
     "DistanceAndTemperature": "DistanceAndTemperature(episode, model)",
     "EmbeddingSpace": "EmbeddingSpace(episode, {'PANet': model})",
     "EpisodeBrowser": "EpisodeBrowser(data)",
+    "OwnPhotos": "OwnPhotos(model)",
     "PaintAndSegment": "display(PaintAndSegment(episode, model))",
 }
 
@@ -217,7 +218,7 @@ def test_all_widgets_are_built_and_drawn(ran):
         assert manager == {"url": "the manager of custom widgets"}
 
 
-@pytest.mark.parametrize("name, count", [("index", 1), ("09_interactive", 4), ("widgets", len(WIDGETS))])
+@pytest.mark.parametrize("name, count", [("index", 2), ("09_interactive", 4), ("widgets", len(WIDGETS))])
 def test_a_saved_widget_is_a_picture_with_words_and_a_view(name, count, ran):
     found = list(shown(ran[name]))
     states = ran[name].metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
