@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from .annotations import complete_strokes
 from .backbones import lite0, seen_among
@@ -38,11 +39,12 @@ MARGIN = 64  # pixels that a tile sees beyond its edge
 @dataclass(frozen=True)
 class Segmentation:
     """What is where in a picture. logits: (1 + W, h, w) at feature size, background first. size: (H, W') of the
-    picture. names: of the W classes."""
+    picture. scores: of each class, how alike what was found is to what was marked: the cosine of their mean
+    features, 0..1, 0 where nothing was found. A low one says "probably not in this picture"."""
 
     logits: Tensor
     size: tuple[int, int]
-    names: tuple[str, ...]
+    scores: dict[str, float]
 
     @cached_property
     def labels(self) -> Tensor:
@@ -53,12 +55,6 @@ class Segmentation:
     def probabilities(self) -> Tensor:
         """Eq. 3 at the picture's size: (1 + W, H, W')."""
         return upsample(self.logits, self.size).softmax(0)
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """How surely each class is in the picture, 0..1: the probability that its surest hundredth reaches."""
-        surest = self.logits.softmax(0)[1:].flatten(1).quantile(0.99, dim=1)
-        return dict(zip(self.names, surest.tolist()))
 
     def save(self, path: str | Path) -> None:
         """Write the label map as a palette PNG, as PASCAL VOC's masks are. Errors: OSError."""
@@ -137,8 +133,10 @@ class Segmenter:
         for image in several(images):
             picture, size = self.picture(image)
             features = self.features(picture)[None, None]
-            logits = match(features, self.prototypes[None], self.model.alpha, self.model.distance)
-            results.append(Segmentation(logits[0, 0], size, self.names))
+            logits = match(features, self.prototypes[None], self.model.alpha, self.model.distance)[0, 0]
+            found = self.means(features[0, 0], logits.argmax(0), len(self.names))
+            alike = cosine_similarity(found, self.prototypes)[1:].nan_to_num(0).clamp(0, 1)
+            results.append(Segmentation(logits, size, dict(zip(self.names, alike.tolist()))))
         return results
 
     def picture(self, source: Picture) -> tuple[Image.Image, tuple[int, int]]:

@@ -73,7 +73,7 @@ def test_several_classes_and_pictures(segmenter):
     (result,) = segmenter.predict([scene(120, 90, other=GREEN)[0]])
     mask = scene(120, 90, other=GREEN)[1]
     assert (
-        result.names == ("tomato", "pea")
+        list(result.scores) == ["tomato", "pea"]
         and iou(result.labels, mask) > 0.7
         and iou(result.labels, mask, 2) > 0.4
     )
@@ -157,6 +157,20 @@ def test_the_score_tells_whether_it_is_there(segmenter):
     assert there.scores["box"] > 0.9 > 0.5 > elsewhere.scores["box"]
 
 
+def test_the_score_is_the_cosine_of_means(segmenter):
+    """Of what was marked and what was found, cell by cell; nothing found is 0."""
+    picture, mask = scene()
+    segmenter.fit([picture], [mask], ["box"])
+    (result,) = segmenter.predict([scene(box=(10, 10, 50, 50))[0]])
+    features = segmenter.features(segmenter.picture(scene(box=(10, 10, 50, 50))[0])[0])
+    cells = features.flatten(1).T[result.logits.argmax(0).flatten() == 1]
+    vectors = cells.mean(0).numpy(), segmenter.prototypes[1].numpy()
+    cosine = np.dot(*vectors) / np.prod([np.linalg.norm(v) for v in vectors])
+    assert result.scores == {"box": pytest.approx(cosine, abs=1e-5)}
+    segmenter.prototypes = torch.stack([segmenter.prototypes[0], segmenter.prototypes[0] * -1])
+    assert segmenter.predict([picture])[0].scores == {"box": 0}
+
+
 def test_tiles_see_what_the_whole_picture_shows():
     torch.manual_seed(0)
     model = PANet(Colours())
@@ -234,7 +248,7 @@ def test_a_failed_fit_loses_nothing(segmenter):
     with pytest.raises(ValueError):
         segmenter.fit([picture], [mask * 0 + 1], ["other"])
     after = segmenter.predict([picture])[0]
-    assert after.names == ("box",) and torch.equal(before.logits, after.logits)
+    assert list(after.scores) == ["box"] and torch.equal(before.logits, after.logits)
 
 
 def test_numbers_are_sorted_and_names_are_as_they_come(segmenter):

@@ -58,7 +58,7 @@ def run_segment(args: argparse.Namespace) -> None:
             broken += 1
             print(f"{where}{error}", file=sys.stderr, flush=True)
             continue
-        labels, many = result.labels, len(result.names) + 1
+        labels, many = result.labels, len(result.scores) + 1
         shares = torch.bincount(labels.flatten(), minlength=many)[1:] / labels.numel()
         found = zip(result.scores.items(), (100 * shares).tolist())
         says = ", ".join(f"{name} {share:.1f} % (score {score:.2f})" for (name, score), share in found)

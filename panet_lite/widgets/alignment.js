@@ -97,14 +97,6 @@ function thereAndBack(scene, maps, means) {
   return { prototypes, there, back, supports, loss, ious, cells };
 }
 
-// The cosine of row j of two lists of prototypes.
-function cosine(a, b, j, channels) {
-  let [dot, aa, bb] = [0, 0, 0];
-  for (let k = j * channels; k < (j + 1) * channels; k++)
-    [dot, aa, bb] = [dot + a[k] * b[k], aa + a[k] ** 2, bb + b[k] ** 2];
-  return dot / Math.max(Math.sqrt(aa * bb), 1e-8);
-}
-
 const decimals = (value) => (value === null ? "–" : value.toFixed(2));
 
 // The reader's walk: the step, the masks, and what follows from them.

@@ -55,6 +55,14 @@ function maskedAveragePool(features, labels, value, scene) {
   });
 }
 
+// The cosine of row j of two lists of prototypes.
+function cosine(a, b, j, channels) {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let k = j * channels; k < (j + 1) * channels; k++)
+    [dot, aa, bb] = [dot + a[k] * b[k], aa + a[k] ** 2, bb + b[k] ** 2];
+  return dot / Math.max(Math.sqrt(aa * bb), 1e-8);
+}
+
 // A map with strokes but none on the background takes everything unpainted for background.
 function completeStrokes(labels) {
   if (labels.includes(0) || !labels.includes(VOID) || labels.every((label) => label === VOID)) return labels;

@@ -15,12 +15,11 @@ function labelsAt(logits, { h, w, cells }, height, width) {
   return labels;
 }
 
-// The probability of a class that its surest hundredth of the cells reaches, as `Segmentation.scores` has it.
-function surest(logits, label, cells) {
-  const all = softmax(logits, logits.length / cells).slice(label * cells, (label + 1) * cells).sort();
-  const place = 0.99 * (cells - 1);
-  const low = Math.floor(place);
-  return all[low] + (place - low) * (all[Math.min(low + 1, cells - 1)] - all[low]);
+// How alike what was found is to what was marked: the cosine of their means, as `Segmentation.scores` has it.
+function likeness({ features, logits, prototypes, grid: { cells, channels } }, label) {
+  const found = argmax(logits, logits.length / cells);
+  const mean = Float32Array.from({ length: channels }, (_, c) => found.reduce((sum, one, i) => (one === label ? sum + features[c * cells + i] : sum), 0));
+  return Math.max(0, cosine(mean, prototypes[label], 0, channels));
 }
 
 class Search {
@@ -72,9 +71,11 @@ class Search {
   matched(photo, shown) {
     const { channels, cells } = photo.grid;
     const logits = new Float32Array(shown.length * cells).fill(NOTHING);
+    photo.prototypes = [];
     shown.forEach((photos, label) => {
       if (!photos.length) return;
       const prototype = Float32Array.from({ length: channels }, (_, c) => photos.reduce((sum, p) => sum + p.means.get(label)[c], 0) / photos.length);
+      photo.prototypes[label] = prototype;
       logits.set(match(photo.features, prototype, photo.grid), label * cells);
     });
     return logits;
@@ -91,7 +92,7 @@ class Search {
       const each = this.names.map((name, i) => {
         if (!this.shown[i + 1]) return `${name} is not marked yet`;
         const share = (100 * labels.filter((label) => label === i + 1).length) / labels.length;
-        return `${name} ${share.toFixed(0)} % (score ${surest(photo.logits, i + 1, photo.grid.cells).toFixed(2)})`;
+        return `${name} ${share.toFixed(0)} % (score ${likeness(photo, i + 1).toFixed(2)})`;
       });
       return [`photo ${n + 1}: ${each.join(", ")}`];
     });

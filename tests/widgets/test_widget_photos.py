@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -117,6 +118,8 @@ def test_what_it_finds_is_what_the_package_finds(laboratory, photos, model, tmp_
     segmenter = Segmenter(model).fit([photos["mug.png"], photos["table.jpg"]], marks)
     (wanted,) = segmenter.predict([photos["late.webp"]])
     assert segmenter.names == ("1", "2")
+    said = re.findall(r"score (\d\.\d\d)", line(page, "photo 3: thing 1").split("photo 3")[1])
+    assert list(map(float, said)) == pytest.approx(list(wanted.scores.values()), abs=0.03)
     same = np.asarray(found) == wanted.labels.numpy()
     assert (
         same.mean() > 0.98 and len(np.unique(wanted.labels)) > 1
