@@ -28,7 +28,7 @@ def test_it_ends_as_it_would_today(committed, browser):
     frames, times = film.film(browser)
     assert len(times) == len(frames)
     pictures = slice(200, 430)  # rows of pixels: the three scenes
-    now, then = np.asarray(frames[-1], dtype=int)[pictures], committed[0][-1][pictures]
-    assert np.abs(now - then).mean() < 12
-    before = np.asarray(frames[1], dtype=int)[pictures]
-    assert np.abs(now - before).mean() > 12  # and something was found
+    now, before = (np.asarray(frames[n], dtype=int)[pictures] for n in (-1, 1))
+    then = committed[0][-1][pictures]
+    found = np.abs(now - before).mean()  # what the answers' tint changed
+    assert found > 5 and np.abs(now - then).mean() < found / 3
