@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -415,13 +416,14 @@ GAP_MISTAKES = (
 )  # fmt: skip
 
 
-def draw_logs() -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Two logs of twelve entries, the first lower in most, and a span whose ends are steps of theirs."""
+def draw_logs(factor: float = 0.7) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Two logs of twelve entries, L_seg of the first `factor` times the second's but for noise and one entry, and a span
+    whose ends are steps of theirs."""
     random = np.random.default_rng(harness.whole(0, 2**31))
     steps = 50.0 * np.arange(1, 13)
-    a, b = (np.column_stack([steps, np.sort(random.uniform(0.1, 0.5, (12, 2)), 0)[::-1]]) for _ in "ab")
-    a[:, 1:] *= (0.9, 0.6)
-    a[-4, 1] = b[-4, 1] + 0.2
+    b = np.column_stack([steps, np.sort(random.uniform(0.2, 0.5, (12, 2)), 0)[::-1]])
+    a = b * (1, factor, 0.5) + random.uniform(-0.02, 0.02, (12, 3)) * (0, 1, 1)
+    a[-4, 1] = b[-4, 1] * (1.4 if factor < 1 else 0.8)
     return a, b, 50 * harness.whole(2, 4), 50 * harness.whole(9, 11)
 
 
@@ -452,10 +454,11 @@ def which_entries(answer: harness.Answer, values: list[Any], truths: list[Any]) 
 
 def gap(answer: harness.Answer) -> bool | None:
     """ex-06-gap: (with_par, without, low, high) -> the mean difference of L_seg."""
+    factors = itertools.cycle((0.7, 1.3))  # lower, and higher
     return harness.implementation(
         answer,
         reference_gap,
-        draw_logs,
+        lambda: draw_logs(next(factors)),
         "right: one loss, both runs, the same episodes, and lower is below 0",
         GAP_MISTAKES,
         otherwise=partial(which_entries, answer),

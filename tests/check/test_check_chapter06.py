@@ -373,6 +373,7 @@ WRONG = [
         lambda a, b, low, high: a[-1, 1] - b[-1, 1],
         lambda a, b, low, high: (a - b)[:, 1][(a[:, 0] >= low) & (a[:, 0] <= high)].mean(),
         lambda a, b, low, high: (a - b)[low:high, 1].sum(),
+        lambda a, b, low, high: -abs(check.reference_gap(a, b, low, high)),
         lambda a, b, low, high: (a - b)[low // 50 - 1 : high // 50, 1].mean(),
         lambda a, b, low, high: (a[:, 1:].sum(1) - b[:, 1:].sum(1))[(a[:, 0] > low) & (a[:, 0] <= high)].mean(),
         lambda a, b, low, high: (a[:, 1:].sum(1) - b[:, 1])[(a[:, 0] > low) & (a[:, 0] <= high)].mean(),
