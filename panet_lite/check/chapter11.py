@@ -237,7 +237,11 @@ def at_side(
     scale: Callable[[float], float] = lambda ratio: max(ratio, 1.0) ** 2,
 ) -> Callable[[list[tuple[float, int]], int], float]:
     """MACs of stages (MACs, side at their own strides) where none is smaller than `side`; or by another scale."""
-    return lambda stages, side: sum(macs * scale(side / own) for macs, own in stages)
+
+    def cost_at(stages: list[tuple[float, int]], side: int) -> float:
+        return sum(macs * scale(side / own) for macs, own in stages)
+
+    return cost_at
 
 
 cost_at = at_side()
