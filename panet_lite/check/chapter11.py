@@ -65,6 +65,8 @@ IDLE_MISTAKES = (
     (takes(batch=False), "a step of several episodes computes them all: the arithmetic grows with their number"),
     (takes(launch=10), "10 microseconds are 0.01 milliseconds: `floor` is in milliseconds, so all is"),
     (takes(lambda asking, _: asking), "the arithmetic is missing: where it takes longer than asking, it counts"),
+    (lambda operations, floor, episodes, graph: milliseconds(operations, floor, episodes, not graph), "with and without a graph are exchanged: with one there is a single request"),
+    (lambda operations, floor, episodes, graph: max(LAUNCH * (1 if graph else operations), floor / episodes), "`floor` is what each episode takes: a step of several takes as many times that"),
     (takes(lambda _, chip: chip), "the asking is missing, or in seconds: 0.01 ms for each operation counts where it takes longer than the arithmetic"),
 )  # fmt: skip
 
@@ -121,6 +123,9 @@ FOLD_MISTAKES = (
     (lambda ids, fold, kind: fold_ids(ids, (fold - 1) % 4, kind), "folds are counted from 0 here: fold 0 begins with the smallest id"),
     (lambda ids, fold, kind: fold_ids(ids, fold, "A"), "folds A are right, but B look the same: what is asked for stands in `kind`"),
     (lambda ids, fold, kind: fold_ids(ids, fold, "B"), "folds B are right, but A look the same: what is asked for stands in `kind`"),
+    (lambda ids, fold, kind: fold_ids(ids, (fold + 1) % 4, kind), "this is the next fold: the first one is fold 0, and begins with the smallest id"),
+    (lambda ids, fold, kind: sorted(cut(sorted(ids)[::-1], fold, kind)), "folds go by rising ids: yours go by falling ones"),
+    (lambda ids, fold, kind: cut(range(len(ids)), fold, kind), "these are places, counted from 0, in the order of the ids: give the ids that stand there"),
     (lambda ids, fold, kind: cut(range(1, len(ids) + 1), fold, kind), "these are places in the order of the ids: give the ids that stand there"),
 )  # fmt: skip
 
@@ -189,13 +194,15 @@ MASK_MISTAKES = (
 
 
 def draw_mask() -> tuple[np.ndarray, int]:
-    """Blocks of 0, 2, 5 and 255: (96, 144), uint8, and the size to come to.
+    """Blocks of 0, 2, 5 and 255, with thin lines across them: (96, 144), uint8, and the size to come to.
 
-    A new pixel's first and middle old one always lie in one block, so that all ways to be nearest agree, and
-    at a block's edge its last one lies in the next, so that a mean is no label.
+    A new pixel's first and middle old one always lie in one block, so that all ways to be nearest agree; between
+    them runs a line, and at a block's edge its last one lies in the next, so that no mean is a label.
     """
     values = np.array([0, 2, 5, VOID], np.uint8)[torch.randint(0, 4, (12, 12)).numpy()]
-    return np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1)), SMALL
+    labels = np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1))
+    labels[1::4] = np.where(labels[1::4] == VOID, 0, VOID)
+    return labels, SMALL
 
 
 def mask(answer: harness.Answer) -> bool | None:
@@ -245,6 +252,7 @@ def at_side(
 
 
 cost_at = at_side()
+ONE = "this is one stage alone: all of them are paid, so add"
 STRIDE_MISTAKES = (
     (at_side(lambda ratio: 1.0), "this is what it costs with its own strides: a stage that keeps more positions computes more"),
     (at_side(lambda ratio: max(ratio, 1.0)), "you took the sides' ratio: positions are side x side, so square it"),
@@ -254,7 +262,11 @@ STRIDE_MISTAKES = (
     (at_side(lambda ratio: max(ratio, 1.0) ** -2), "upside down: more positions cost more, so divide `side` by the stage's own"),
     (at_side(lambda ratio: ratio**2 if ratio > 1 else 0.0), "the early stages are missing: they cost what they did"),
     (lambda stages, side: sum(m for m, _ in stages) * max(side / stages[-1][1], 1.0) ** 2, "only the last stage grows by the last ratio: each stage has a ratio of its own"),
-    (lambda stages, side: stages[-1][0] * max(side / stages[-1][1], 1.0) ** 2, "this is the last stage alone: all of them are paid"),
+    (at_side(lambda ratio: max(1 / ratio, 1.0) ** 2), "upside down: take `side` over the stage's own side, so that the small ones grow"),
+    (at_side(lambda ratio: max(ratio, 1.0) ** 4), "squared twice: there are side x side positions, no more"),
+    (at_side(lambda ratio: max(ratio // 1, 1.0) ** 2), "the ratio was rounded down: divide by /, not by //"),
+    (lambda stages, side: stages[-1][0] * max(side / stages[-1][1], 1.0) ** 2, ONE),
+    (lambda stages, side: max(cost_at([stage], side) for stage in stages), ONE),
     (lambda stages, side: cost_at(stages, side) / len(stages), "this is the mean of the stages: all of them are paid, so add"),
     (lambda stages, side: cost_at(stages, side) / sum(m for m, _ in stages), "this is how many times its own cost: give the MACs themselves"),
 )  # fmt: skip
@@ -262,7 +274,7 @@ STRIDE_MISTAKES = (
 
 def draw_stages() -> tuple[list[tuple[float, int]], int]:
     """Four or five stages (MACs, side), each of half the side before it, and the side to keep."""
-    side, first = harness.whole(20, 60), harness.whole(1, 2)
+    side, first = 2 * harness.whole(10, 30) + 1, harness.whole(1, 2)
     sides = [-(-side * 2**first // 2**k) for k in range(first + 3)]
     return [(float(1 + 5 * torch.rand(())), own) for own in sides], side
 
@@ -320,6 +332,11 @@ SEED_MISTAKES = (
     (lambda a, b: (paired(a, b)[0] - paired(a, b)[1], sum(paired(a, b))), "these are the ends of the interval: return its middle and half of its length"),
     (wide(lambda n: 1), "this is the standard error: the interval is Student's quantile times as wide on each side"),
     (wide(lambda n: student(n - 1) / n**0.5), "divide the spread by the root of n, not by n"),
+    (wide(lambda n: student(n - 1) * (n / (n - 1)) ** 0.5), "divide by the root of n: the standard deviation has taken its n - 1 already"),
+    (wide(lambda n: student(n - 1, 0.995)), "of 95 % in the middle, 2.5 % lie on either side: the quantile is 0.975"),
+    (lambda a, b: paired(a, b)[::-1], "both numbers are right, in another order: first the mean, then half of the interval"),
+    (lambda a, b: (paired(a, b)[0], paired(a, b)[1] * (a - b).std().item()), "this takes the variance of the differences: the spread is its root"),
+    (lambda a, b: (paired(a, b)[0], student(len(a) - 1) * (a.std() + b.std()).item() / len(a) ** 0.5), UNPAIRED),
 )  # fmt: skip
 
 

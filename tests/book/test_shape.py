@@ -13,6 +13,7 @@ SECOND = (
     "03_prototypes",
     "04_matching",
     "05_alignment",
+    "11_full_scale",
 )  # the chapters of the second edition: all, in the end
 
 
