@@ -1,4 +1,4 @@
-"""How does the cost grow, with episodes, shots, ways and the side of the images? For a plot in chapter 11.
+"""How does the cost grow, with episodes, shots, ways and the side of the images? Chapter 11 quotes it.
 
 The package against the paper taken literally, on a CPU or GPU: the evaluation of a fold of Tabletop-5i (its
 narrow twin, decoding and embedding included), the head (512 channels, forward and backward) and a training

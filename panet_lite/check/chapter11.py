@@ -1,11 +1,15 @@
 """Answers to the exercises of chapter 11, full scale."""
 
+import contextlib
+import io
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import stdtrit  # quantiles of Student's t
 from torch import Tensor
 
 from ..datasets import VOID
@@ -33,7 +37,55 @@ def cost(answer: object) -> bool | None:
     )  # fmt: skip
 
 
-# ---- exercise 2: the folds of COCO-20i -----------------------------------------------------------
+# ---- exercise 2: what an episode takes on a fast chip ----------------------------------------------
+
+LAUNCH = 0.01  # milliseconds that a request takes
+
+
+def takes(
+    slower: Callable[..., float] = max, grows: bool = False, launch: float = LAUNCH, graphs: bool = True,
+    batch: bool = True, shared: bool = True,
+) -> Callable[..., float]:  # fmt: skip
+    """A model of a step: milliseconds an episode, or its wrong turns by the options."""
+
+    def milliseconds(operations: int, floor: float, episodes: int, graph: bool) -> float:
+        asking = launch * (1 if graph and graphs else operations * (episodes if grows else 1))
+        return slower(asking, floor * (episodes if batch else 1)) / (episodes if shared else 1)
+
+    return milliseconds
+
+
+milliseconds = takes()
+IDLE_MISTAKES = (
+    (takes(lambda *both: sum(both)), "asking and computing go on at the same time: a step takes the longer of the two, not both"),
+    (takes(min), "the step waits for the slower of the two: take the larger"),
+    (takes(shared=False), "these are the milliseconds of a step: divide by its episodes"),
+    (takes(grows=True), "a step of several episodes asks no more often than one, and computes all of them: share the longer of the two"),
+    (takes(graphs=False), "with a graph there is one request, not one for each operation"),
+    (takes(batch=False), "a step of several episodes computes them all: the arithmetic grows with their number"),
+    (takes(launch=10), "10 microseconds are 0.01 milliseconds: `floor` is in milliseconds, so all is"),
+    (takes(lambda asking, _: asking), "the arithmetic is missing: where it takes longer than asking, it counts"),
+    (lambda operations, floor, episodes, graph: milliseconds(operations, floor, episodes, not graph), "with and without a graph are exchanged: with one there is a single request"),
+    (lambda operations, floor, episodes, graph: max(LAUNCH * (1 if graph else operations), floor / episodes), "`floor` is what each episode takes: a step of several takes as many times that"),
+    (takes(lambda _, chip: chip), "the asking is missing, or in seconds: 0.01 ms for each operation counts where it takes longer than the arithmetic"),
+)  # fmt: skip
+
+
+def draw_step() -> tuple[int, float, int, bool]:
+    """Operations, the arithmetic of an episode in milliseconds, episodes and whether there is a graph."""
+    floor, graph = 0.1 + 0.7 * torch.rand(()).item(), harness.whole(0, 1) == 0
+    return harness.whole(100, 400), floor, harness.whole(2, 4), graph
+
+
+def idle(answer: harness.Answer) -> bool | None:
+    """Exercise 2: (operations, ms of arithmetic an episode, episodes, graph) -> ms an episode."""
+    return harness.implementation(
+        answer, milliseconds, draw_step, "right: the longer of asking and computing, shared by the episodes",
+        IDLE_MISTAKES, trials=40,
+    )  # fmt: skip
+
+
+# ---- exercise 3: the folds of COCO-20i -----------------------------------------------------------
 
 
 def cut(ids: Sequence[int], fold: int, kind: str) -> list[int]:
@@ -56,10 +108,7 @@ def by_value(ids: Sequence[int], fold: int, kind: str) -> list[int]:
 GAPS = "ids have gaps, so counting by their values makes folds of unequal size: sort them, count places"
 FOLD_MISTAKES = (
     (by_value, GAPS),
-    (
-        lambda ids, fold, kind: (by_value if kind == "B" else fold_ids)(ids, fold, kind),
-        f"folds A are right, B are not: {GAPS}",
-    ),
+    (lambda ids, fold, kind: (by_value if kind == "B" else fold_ids)(ids, fold, kind), f"folds A are right, B are not: {GAPS}"),
     (
         lambda ids, fold, kind: (
             fold_ids(ids, fold, kind)
@@ -68,35 +117,17 @@ FOLD_MISTAKES = (
         ),
         f"folds B are right, A are not: {GAPS}",
     ),
-    (
-        lambda ids, fold, kind: sorted(cut(ids, fold, kind)),
-        "you took the ids in the order of the list: folds go by rising ids, so sort them first",
-    ),
-    (
-        lambda ids, fold, kind: fold_ids(ids, fold, "BA"[kind == "B"]),
-        "A and B are exchanged: A has consecutive classes, B every fourth",
-    ),
-    (
-        lambda ids, fold, kind: sorted({*ids} - {*fold_ids(ids, fold, kind)}),
-        "these are the classes that one trains on: the fold names those that are tested",
-    ),
-    (
-        lambda ids, fold, kind: fold_ids(ids, (fold - 1) % 4, kind),
-        "folds are counted from 0 here: fold 0 begins with the smallest id",
-    ),
-    (
-        lambda ids, fold, kind: fold_ids(ids, fold, "A"),
-        "folds A are right, but B look the same: what is asked for stands in `kind`",
-    ),
-    (
-        lambda ids, fold, kind: fold_ids(ids, fold, "B"),
-        "folds B are right, but A look the same: what is asked for stands in `kind`",
-    ),
-    (
-        lambda ids, fold, kind: cut(range(1, len(ids) + 1), fold, kind),
-        "these are places in the order of the ids: give the ids that stand there",
-    ),
-)
+    (lambda ids, fold, kind: sorted(cut(ids, fold, kind)), "you took the ids in the order of the list: folds go by rising ids, so sort them first"),
+    (lambda ids, fold, kind: fold_ids(ids, fold, "BA"[kind == "B"]), "A and B are exchanged: A has consecutive classes, B every fourth"),
+    (lambda ids, fold, kind: sorted({*ids} - {*fold_ids(ids, fold, kind)}), "these are the classes that one trains on: the fold names those that are tested"),
+    (lambda ids, fold, kind: fold_ids(ids, (fold - 1) % 4, kind), "folds are counted from 0 here: fold 0 begins with the smallest id"),
+    (lambda ids, fold, kind: fold_ids(ids, fold, "A"), "folds A are right, but B look the same: what is asked for stands in `kind`"),
+    (lambda ids, fold, kind: fold_ids(ids, fold, "B"), "folds B are right, but A look the same: what is asked for stands in `kind`"),
+    (lambda ids, fold, kind: fold_ids(ids, (fold + 1) % 4, kind), "this is the next fold: the first one is fold 0, and begins with the smallest id"),
+    (lambda ids, fold, kind: sorted(cut(sorted(ids)[::-1], fold, kind)), "folds go by rising ids: yours go by falling ones"),
+    (lambda ids, fold, kind: cut(range(len(ids)), fold, kind), "these are places, counted from 0, in the order of the ids: give the ids that stand there"),
+    (lambda ids, fold, kind: cut(range(1, len(ids) + 1), fold, kind), "these are places in the order of the ids: give the ids that stand there"),
+)  # fmt: skip
 
 
 def draw_categories() -> tuple[list[int], int, str]:
@@ -117,7 +148,7 @@ def no_fold(values: list[Any], truths: list[list[int]]) -> str:
 
 
 def folds(answer: harness.Answer) -> bool | None:
-    """Exercise 2: (category ids, fold 0..3, "A" or "B") -> the ids that are tested, in any order."""
+    """Exercise 3: (category ids, fold 0..3, "A" or "B") -> the ids that are tested, in any order."""
 
     def in_order(ids: list[int], fold: int, kind: str) -> Any:
         value = answer(ids, fold, kind)
@@ -135,12 +166,133 @@ def folds(answer: harness.Answer) -> bool | None:
     )
 
 
-# ---- exercise 3: what three seeds can tell -------------------------------------------------------
+# ---- exercise 4: a mask made smaller -------------------------------------------------------------
+
+SMALL = 24  # a mask of 96 x 144 becomes 24 x 24: one pixel for 4 x 6
+
+
+def squashed(labels: np.ndarray, size: int) -> np.ndarray:
+    """The label map (H, W) at (size, size), each pixel the nearest one of the old map."""
+    rows, columns = ((np.arange(size) + 0.5) * side / size for side in labels.shape)
+    return labels[np.ix_(rows.astype(int), columns.astype(int))]
+
+
+def stretched(labels: np.ndarray, size: int) -> np.ndarray:
+    """As is done to make a mask visible: the largest class becomes white."""
+    classes = labels[labels != VOID]
+    bright: np.ndarray = np.minimum(squashed(labels, size).astype(int) * (255 // classes.max()), 255)
+    return bright
+
+
+MASK_MISTAKES = (
+    (lambda y, size: squashed(y, size) % VOID, "255 became background: it means that nobody should be judged there, so keep it"),
+    (lambda y, size: np.where(squashed(y, size) % VOID > 0, 1, squashed(y, size)), "all classes became one: keep their numbers"),
+    (stretched, "the values were stretched: a label is a name, do no arithmetic with it"),
+    (lambda y, size: y[:size, :size], "this is a corner cut out: the image is squashed as a whole, and its mask with it"),
+    (lambda y, size: squashed(y, size).T, "rows and columns are exchanged"),
+)  # fmt: skip
+
+
+def draw_mask() -> tuple[np.ndarray, int]:
+    """Blocks of 0, 2, 5 and 255, with thin lines across them: (96, 144), uint8, and the size to come to.
+
+    A new pixel's first and middle old one always lie in one block, so that all ways to be nearest agree; between
+    them runs a line, and at a block's edge its last one lies in the next, so that no mean is a label.
+    """
+    values = np.array([0, 2, 5, VOID], np.uint8)[torch.randint(0, 4, (12, 12)).numpy()]
+    labels = np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1))
+    labels[1::4] = np.where(labels[1::4] == VOID, 0, VOID)
+    return labels, SMALL
+
+
+def mask(answer: harness.Answer) -> bool | None:
+    """Exercise 4: (label map (H, W) uint8, size) -> the label map at (size, size)."""
+
+    def judge(value: Any, labels: np.ndarray, size: int) -> harness.Verdict:
+        why = judged(np.asarray(value), labels, size)
+        return not why, why or "right: the nearest pixel, and every number still a name"
+
+    return harness.inspected(answer, judge, draw_mask)
+
+
+def judged(value: np.ndarray, labels: np.ndarray, size: int) -> str:
+    """What is wrong with a smaller mask, or nothing."""
+    if harness.equal(value, squashed(labels, size)):
+        kind = value.dtype
+        return (
+            ""
+            if kind == np.uint8
+            else f"every label is right, but as {kind}: a mask is saved as uint8, so return that"
+        )
+    for wrong, why in MASK_MISTAKES:
+        if harness.equal(value, wrong(labels, size)):
+            return why
+    if value.shape != (size, size):
+        return f"the result should have shape {(size, size)}, yours has {value.shape}"
+    if value.dtype == object or (new := sorted({*value.ravel().tolist()} - {*labels.ravel().tolist()})):
+        found = "no number" if value.dtype == object else f"a {new[0]:g}"
+        return f"there is {found} where no pixel was: between a 2 and a 5 lies no 3, so take the nearest pixel, mix none"
+    return (
+        "all values are labels, but not the nearest ones: squash the whole map, each side by its own factor"
+    )
+
+
+# ---- exercise 5: a network without its last strides ------------------------------------------------
+
+
+def at_side(
+    scale: Callable[[float], float] = lambda ratio: max(ratio, 1.0) ** 2,
+) -> Callable[[list[tuple[float, int]], int], float]:
+    """MACs of stages (MACs, side at their own strides) where none is smaller than `side`; or by another scale."""
+
+    def cost_at(stages: list[tuple[float, int]], side: int) -> float:
+        return sum(macs * scale(side / own) for macs, own in stages)
+
+    return cost_at
+
+
+cost_at = at_side()
+ONE = "this is one stage alone: all of them are paid, so add"
+STRIDE_MISTAKES = (
+    (at_side(lambda ratio: 1.0), "this is what it costs with its own strides: a stage that keeps more positions computes more"),
+    (at_side(lambda ratio: max(ratio, 1.0)), "you took the sides' ratio: positions are side x side, so square it"),
+    (at_side(lambda ratio: ratio**2), "the early stages keep their size: only those behind `side` grow, so nothing gets cheaper"),
+    (at_side(lambda ratio: ratio), "you took the sides' ratio, and made the early stages cheaper: square it, and let only small sides grow"),
+    (at_side(lambda ratio: min(ratio, 1.0) ** 2), "the wrong stages: those smaller than `side` grow, the larger ones stay"),
+    (at_side(lambda ratio: max(ratio, 1.0) ** -2), "upside down: more positions cost more, so divide `side` by the stage's own"),
+    (at_side(lambda ratio: ratio**2 if ratio > 1 else 0.0), "the early stages are missing: they cost what they did"),
+    (lambda stages, side: sum(m for m, _ in stages) * max(side / stages[-1][1], 1.0) ** 2, "only the last stage grows by the last ratio: each stage has a ratio of its own"),
+    (at_side(lambda ratio: max(1 / ratio, 1.0) ** 2), "upside down: take `side` over the stage's own side, so that the small ones grow"),
+    (at_side(lambda ratio: max(ratio, 1.0) ** 4), "squared twice: there are side x side positions, no more"),
+    (at_side(lambda ratio: max(ratio // 1, 1.0) ** 2), "the ratio was rounded down: divide by /, not by //"),
+    (lambda stages, side: stages[-1][0] * max(side / stages[-1][1], 1.0) ** 2, ONE),
+    (lambda stages, side: max(cost_at([stage], side) for stage in stages), ONE),
+    (lambda stages, side: cost_at(stages, side) / len(stages), "this is the mean of the stages: all of them are paid, so add"),
+    (lambda stages, side: cost_at(stages, side) / sum(m for m, _ in stages), "this is how many times its own cost: give the MACs themselves"),
+)  # fmt: skip
+
+
+def draw_stages() -> tuple[list[tuple[float, int]], int]:
+    """Four or five stages (MACs, side), each of half the side before it, and the side to keep."""
+    side, first = 2 * harness.whole(10, 30) + 1, harness.whole(1, 2)
+    sides = [-(-side * 2**first // 2**k) for k in range(first + 3)]
+    return [(float(1 + 5 * torch.rand(())), own) for own in sides], side
+
+
+def stride(answer: harness.Answer) -> bool | None:
+    """Exercise 5: ([(MACs, side), ...] of the stages, side) -> MACs where no stage is smaller than side."""
+    return harness.implementation(
+        answer, cost_at, draw_stages, "right: each stage by its own ratio of positions, and none gets cheaper",
+        STRIDE_MISTAKES,
+    )  # fmt: skip
+
+
+# ---- exercise 6: what three seeds can tell -------------------------------------------------------
 
 
 def student(freedom: int, quantile: float = 0.975) -> float:
     """The quantile of Student's t."""
-    return float(stats.t.ppf(quantile, freedom))
+    return float(stdtrit(freedom, quantile))
 
 
 def wide(factor: Callable[[int], float]) -> Callable[[Tensor, Tensor], tuple[float, float]]:
@@ -180,6 +332,11 @@ SEED_MISTAKES = (
     (lambda a, b: (paired(a, b)[0] - paired(a, b)[1], sum(paired(a, b))), "these are the ends of the interval: return its middle and half of its length"),
     (wide(lambda n: 1), "this is the standard error: the interval is Student's quantile times as wide on each side"),
     (wide(lambda n: student(n - 1) / n**0.5), "divide the spread by the root of n, not by n"),
+    (wide(lambda n: student(n - 1) * (n / (n - 1)) ** 0.5), "divide by the root of n: the standard deviation has taken its n - 1 already"),
+    (wide(lambda n: student(n - 1, 0.995)), "of 95 % in the middle, 2.5 % lie on either side: the quantile is 0.975"),
+    (lambda a, b: paired(a, b)[::-1], "both numbers are right, in another order: first the mean, then half of the interval"),
+    (lambda a, b: (paired(a, b)[0], paired(a, b)[1] * (a - b).std().item()), "this takes the variance of the differences: the spread is its root"),
+    (lambda a, b: (paired(a, b)[0], student(len(a) - 1) * (a.std() + b.std()).item() / len(a) ** 0.5), UNPAIRED),
 )  # fmt: skip
 
 
@@ -203,7 +360,7 @@ def no_interval(values: list[Any], truths: list[tuple[float, float]]) -> str:
 
 
 def seeds(answer: harness.Answer) -> bool | None:
-    """Exercise 3: two tensors of scores, seed by seed -> (mean difference, half of its 95 % interval)."""
+    """Exercise 6: two tensors of scores, seed by seed -> (mean difference, half of its 95 % interval)."""
 
     def pair(a: Tensor, b: Tensor) -> Any:
         value = answer(a, b)
@@ -217,74 +374,46 @@ def seeds(answer: harness.Answer) -> bool | None:
     )  # fmt: skip
 
 
-# ---- exercise 4: a mask made smaller -------------------------------------------------------------
+# ---- exercise 7: the command of a row --------------------------------------------------------------
 
-SMALL = 24  # a mask of 96 x 144 becomes 24 x 24: one pixel for 4 x 6
-
-
-def squashed(labels: np.ndarray, size: int) -> np.ndarray:
-    """The label map (H, W) at (size, size), each pixel the nearest one of the old map."""
-    rows, columns = ((np.arange(size) + 0.5) * side / size for side in labels.shape)
-    return labels[np.ix_(rows.astype(int), columns.astype(int))]
-
-
-def stretched(labels: np.ndarray, size: int) -> np.ndarray:
-    """As is done to make a mask visible: the largest class becomes white."""
-    classes = labels[labels != VOID]
-    bright: np.ndarray = np.minimum(squashed(labels, size).astype(int) * (255 // classes.max()), 255)
-    return bright
-
-
-MASK_MISTAKES = (
-    (
-        lambda y, size: squashed(y, size) % VOID,
-        "255 became background: it means that nobody should be judged there, so keep it",
-    ),
-    (
-        lambda y, size: np.where(squashed(y, size) % VOID > 0, 1, squashed(y, size)),
-        "all classes became one: keep their numbers",
-    ),
-    (stretched, "the values were stretched: a label is a name, do no arithmetic with it"),
-    (
-        lambda y, size: y[:size, :size],
-        "this is a corner cut out: the image is squashed as a whole, and its mask with it",
-    ),
-    (lambda y, size: squashed(y, size).T, "rows and columns are exchanged"),
-)
+OPTIONS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("command", ("train",), "this row needs a network of its own, so the command is `train`"),
+    ("dataset", ("pascal",), "Table 5 is of PASCAL-5i: --dataset pascal"),
+    ("fold", (2,), "the paper counts its splits from 1, the program its folds from 0: split-3 is --fold 2"),
+    ("backbone", (None, "vgg16"), "the paper's backbone is VGG-16, whole: --width 1"),
+    ("width", (1,), "the paper's VGG-16 is --width 1: without a width it is the book's network, or VGG-16's narrow twin"),
+    ("weights", ("imagenet", "pretrained"), "the paper starts from ImageNet: --weights imagenet"),
+    ("recipe", ("paper",), "this trains by the laptop's 600 steps: --recipe paper takes 30,000"),
+    ("preset", ("paper",), "what is put beside a number of the paper runs under --preset paper"),
+    ("ways", (None, 1), "Table 5 is 1-way, so --ways 1, or none"),
+    ("shots", (5,), "the row's column is 5-shot: --shots 5"),
+    ("lambda_par", (0,), "PAR is still in the loss: --lambda-par 0 takes it out"),
+    ("iterations", (None, 30_000), "the paper takes 30,000 steps, and --recipe paper knows it"),
+    ("episodes_per_step", (None, 1), "the paper's batch is one episode: more of them are another optimisation"),
+    ("size", (None, 417), "the paper's images are 417 pixels wide, and so are the program's without --size"),
+    ("drop_unseen", (False,), "--drop-unseen leaves images out that the authors' code trains on"),
+)  # fmt: skip
 
 
-def draw_mask() -> tuple[np.ndarray, int]:
-    """Blocks of 0, 2, 5 and 255: (96, 144), uint8, and the size to come to.
-
-    A new pixel's first and middle old one always lie in one block, so that all ways to be nearest agree, and
-    at a block's edge its last one lies in the next, so that a mean is no label.
-    """
-    values = np.array([0, 2, 5, VOID], np.uint8)[torch.randint(0, 4, (12, 12)).numpy()]
-    return np.roll(values.repeat(8, 0).repeat(12, 1), (-1, -1), (0, 1)), SMALL
-
-
-def mask(answer: harness.Answer) -> bool | None:
-    """Exercise 4: (label map (H, W) uint8, size) -> the label map at (size, size)."""
-
-    def judge(value: Any, labels: np.ndarray, size: int) -> harness.Verdict:
-        why = judged(np.asarray(value), labels, size)
-        return not why, why or "right: the nearest pixel, and every number still a name"
-
-    return harness.inspected(answer, judge, draw_mask)
-
-
-def judged(value: np.ndarray, labels: np.ndarray, size: int) -> str:
-    """What is wrong with a smaller mask, or nothing."""
-    if harness.equal(value, squashed(labels, size)):
-        return ""
-    for wrong, why in MASK_MISTAKES:
-        if harness.equal(value, wrong(labels, size)):
-            return why
-    if value.shape != (size, size):
-        return f"the result should have shape {(size, size)}, yours has {value.shape}"
-    if value.dtype == object or (new := sorted({*value.ravel().tolist()} - {*labels.ravel().tolist()})):
-        found = "no number" if value.dtype == object else f"a {new[0]:g}"
-        return f"there is {found} where no pixel was: between a 2 and a 5 lies no 3, so take the nearest pixel, mix none"
-    return (
-        "all values are labels, but not the nearest ones: squash the whole map, each side by its own factor"
+def command(answer: Any, parse: Callable[[list[str]], Any]) -> bool | None:
+    """Exercise 7: the training of Table 5, PANet without PAR, 5-shot, split-3; `parse` is the program's own parser."""
+    if harness.blank(answer):
+        return harness.unfilled()
+    if not isinstance(answer, str):
+        return harness.say(False, f"a line of text is wanted, in quotes, not {type(answer).__name__}")
+    said = io.StringIO()
+    try:
+        words = shlex.split(re.sub(r"\\\s*\n", " ", answer))
+        if "panet_lite" in words:
+            words = words[words.index("panet_lite") + 1 :]
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            given = parse(words)
+    except (SystemExit, ValueError) as error:
+        last = (said.getvalue().strip() or str(error)).splitlines()[-1]
+        return harness.say(
+            False, f"the program does not understand it: {last.partition('error: ')[2] or last}"
+        )
+    why = (why for name, values, why in OPTIONS if getattr(given, name, None) not in values)
+    return harness.verdict(
+        next(why, ""), "right: the paper's network, recipe and preset, on fold 2, without PAR"
     )

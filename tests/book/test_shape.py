@@ -15,6 +15,7 @@ SECOND = (
     "05_alignment",
     "06_training",
     "09_interactive",
+    "11_full_scale",
 )  # the chapters of the second edition: all, in the end
 
 
