@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,19 +15,20 @@ from ..datasets import VOID
 from . import harness
 
 
-def label_map(ones: str, silence: str) -> Callable[[list[object], list[object]], str]:
+def label_map(ones: str, silence: str) -> Callable[[list[Any], list[Any]], str]:
     """What is wrong with a label map that no known mistake explains: `ones` and `silence` say where 1 and 255 belong."""
 
-    def told(values: list[object], truths: list[object]) -> str:
+    def told(values: list[Any], truths: list[Any]) -> str:
         for value, truth in zip(values, truths):
             found = harness.read(torch.as_tensor, value)
-            if found is None or found.shape != truth.shape or harness.equal(found, truth):  # type: ignore[attr-defined]
+            if found is None or found.shape != truth.shape or harness.equal(found, truth):
                 continue
-            if strange := {int(v) for v in found.unique()} - {int(v) for v in truth.unique()}:  # type: ignore[attr-defined]
+            if strange := {int(v) for v in found.unique()} - {int(v) for v in truth.unique()}:
                 return f"your label map holds {min(strange)}, which has no business here: {silence}"
             for which, rule in ((1, ones), (VOID, silence)):
-                if not torch.equal(mine := found == which, true := truth == which):  # type: ignore[arg-type]
-                    return f"{int(mine.sum())} pixels are {which} in one trial, {int(true.sum())} should be: {rule}"
+                mine, true = int((found == which).sum()), int((truth == which).sum())
+                if not torch.equal(found == which, truth == which):
+                    return f"{mine} pixels are {which} in one trial, {true} should be: {rule}"
         return harness.unexplained(values, truths)
 
     return told
@@ -192,28 +194,24 @@ def stroke(answer: harness.Answer) -> bool | None:
 # ---- ex-08-passes, ex-08-mixture, ex-08-lean -----------------------------------------------------
 
 
-def passes(late: object, early: object) -> bool | None:
+def passes(late: Any, early: Any) -> bool | None:
     """ex-08-passes: pictures through the backbone for 60 supports in four annotations, and 60 queries."""
     if harness.blank(late, early):
         return harness.unfilled()
-    values = [harness.read(float, one) for one in (late, early)]  # type: ignore[arg-type]
-    told = {
+    once = "late fusion embeds a picture before it looks at the annotation, so once for all four"
+    told: dict[tuple[float | None, ...], str] = {
         (120, 300): "right: 60 queries, and 60 supports once or four times",
         (300, 120): "the other way round: early fusion makes a new picture of every annotation",
         (60, 240): "the queries pass through the backbone, too",
         (120, 480): "early fusion lays the annotation over the *support*: a query passes once",
-        (480, 480): "late fusion embeds a picture before it looks at the annotation, so once for all four",
-        (300, 300): "late fusion embeds a picture before it looks at the annotation, so once for all four",
-        (
-            120,
-            120,
-        ): "early fusion changes the picture itself: four annotations of a support are four pictures",
+        (120, 120): "early fusion changes the picture: four annotations of a support are four pictures",
         (60, 300): "late: the queries pass through the backbone, too",
         (120, 240): "early: the queries pass through the backbone, too",
-        (480, 300): "late fusion embeds a picture before it looks at the annotation, so once for all four",
+        **dict.fromkeys([(480, 480), (300, 300), (480, 300)], once),
     }
     why = "no: count supports and queries apart. Which of them does the backbone see in four versions?"
-    return harness.say(values == [120, 300], told.get(tuple(values), why))
+    values = tuple(harness.read(float, one) for one in (late, early))
+    return harness.say(values == (120, 300), told.get(values, why))
 
 
 def mixture(answer: object) -> bool | None:
