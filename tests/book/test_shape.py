@@ -14,6 +14,7 @@ SECOND = (
     "04_matching",
     "05_alignment",
     "06_training",
+    "08_weak_annotations",
     "09_interactive",
     "11_full_scale",
 )  # the chapters of the second edition: all, in the end
