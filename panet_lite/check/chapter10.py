@@ -46,11 +46,9 @@ RELATIVE_MISTAKES = (
      "these are angles: asked is the straight line between two points of the unit sphere, the chord"),
     (lambda own, rival, other: 1 - (unit(other) * unit(own)).sum(1),
      "this is one minus a cosine, and the rival is missing"),
-    (lambda own, rival, other: (1 - (unit(other) * unit(own)).sum(1)) / (1 - (unit(other) * unit(rival)).sum(1)),
-     "1 - cos is half of the *squared* chord: the root is missing"),
     (lambda own, rival, other: relative_distance(other, rival, own),
      "you measured the rival from the support's object: both ways start at the query's object, which is to be cut"),
-    (lambda own, rival, other: relative_distance(own, rival, other).square(), "squared distances: the roots are missing"),
+    (lambda own, rival, other: relative_distance(own, rival, other).square(), "squared distances (1 - cos is half of one): the roots are missing"),
     (lambda own, rival, other: (unit(other) - unit(own)).norm(dim=1), "the rival is missing: divide by the way to it"),
     (lambda own, rival, other: ratio(unit(own, 0), unit(rival, 0), unit(other, 0)),
      "you made the columns one long: each row is a prototype, normalise along the channels"),
@@ -277,14 +275,14 @@ def from_above(features: Tensor, prototypes: Tensor, share: float) -> int:
     return max([k + 1 for k, value in enumerate(agreed.tolist()) if value < share], default=0)
 
 
-STEADY = "more components can keep fewer labels, so the first k that is enough is found only by trying all, from 0 on: "
+STEADY = "more components can keep fewer labels: halving, or coming from above, misses the first k; try all, from 0 on"
 ENOUGH_MISTAKES = (
     (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
     (lambda *parts: max(enough_components(*parts), 1), "k = 0 is missing: every pixel at the mean may be enough already"),
     (lambda *parts: enough_components(*parts) + 1, "one too many: count the components, k = 0 keeps none"),
-    (bisected, STEADY + "you halved the range"),
-    (lambda *parts: bisected(*parts, low=1), STEADY + "you halved the range"),
-    (from_above, STEADY + "you came from above"),
+    (bisected, STEADY),
+    (lambda *parts: bisected(*parts, low=1), STEADY),
+    (from_above, STEADY),
     (by_variance, "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
     (lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
      "the mean was not added back: a cosine is measured from the origin, so the labels went astray"),
@@ -326,7 +324,7 @@ def draw_enough(kinds: Iterator[bool]) -> tuple[Tensor, Tensor, float]:
         if (kept[:5] / 120 - share).abs().min() < 0.02 or enough_components(*case) != (0 if zero else 2):
             continue  # rounding moves a pixel or two
         found = [wrong(*case) for wrong, _ in ENOUGH_MISTAKES]
-        if all(found[i] != 0 for i in (0, 1, 2, 6, 7, 8)) if zero else 2 not in found[2:7]:
+        if all(k != 0 for k in found[6:7]) and not {0, 1} & set(found[7:]) if zero else 2 not in found[2:7]:
             return case
 
 
@@ -358,11 +356,12 @@ def cloud() -> tuple[Tensor, Tensor]:
     """A drawn cloud where a cheat makes the prediction worse, and pixels of one length would make it better."""
     while True:
         features, labels = drawn_cloud()
-        before, *after = (
-            judged(x, labels)[2] for x in (features, 0.01 * features + 1, 0.01 * unit(features) + 1)
-        )
-        if after[0] < before - 0.05 and after[1] > before + 0.05:
-            return features, labels
+        evened = 0.01 * unit(features) + 1
+        before, plain, even = (judged(x, labels)[2] for x in (features, 0.01 * features + 1, evened))
+        if plain < before - 0.05 < before + 0.05 < even:
+            moved = [judged(0.01 * features + 3 * axis, labels)[2] for axis in torch.eye(8)]
+            if max(moved) < before:  # wherever the origin goes
+                return features, labels
 
 
 Judged = tuple[Tensor, Tensor, float]
@@ -525,9 +524,7 @@ NEIGHBOUR_MISTAKES = (
     (lambda x: x.argmax(1), "some class is its own neighbour: leave the diagonal out"),
     (lambda x: x.argsort(1, descending=True)[:, 1],
      "you took the second largest of each row: a class may be nearer to another than to itself, so mask the diagonal"),
-    (lambda x: neighbours_of(x, 0.0), "you put 0 on the diagonal, and a cosine can be below 0: -inf is safe"),
-    (lambda x: (x - torch.eye(len(x))).argmax(1),
-     "you took 1 off the diagonal, which is not enough where all others are below 0: -inf is safe"),
+    (lambda x: neighbours_of(x, 0.0), "0 on the diagonal, or 1 off it, still wins where all others are below 0: -inf is safe"),
     (lambda x: neighbours_of(-x), "these are the farthest: a large cosine is near"),
     (lambda x: x.clone().fill_diagonal_(-2).amax(1), "these are the cosines: asked is which class, the index"),
     (lambda x: neighbours_of(x.abs()), "you took absolute values: a cosine of -0.9 is far"),
