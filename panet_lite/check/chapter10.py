@@ -24,8 +24,8 @@ def unit(vectors: Tensor, dim: int = -1) -> Tensor:
 
 def ratio(own: Tensor, rival: Tensor, other: Tensor) -> Tensor:
     """Of vectors (E, C), as they are: how far `other` is from `own`, as a share of how far it is from `rival`."""
-    near: Tensor = (other - own).norm(dim=1)
-    return near / (other - rival).norm(dim=1)
+    share: Tensor = (other - own).norm(dim=1) / (other - rival).norm(dim=1)
+    return share
 
 
 def relative_distance(own: Tensor, rival: Tensor, other: Tensor) -> Tensor:
@@ -281,7 +281,7 @@ ENOUGH_MISTAKES = (
     (lambda *parts: max(enough_components(*parts), 1), "k = 0 is missing: every pixel at the mean may be enough already"),
     (lambda *parts: enough_components(*parts) + 1, "one too many: count the components, k = 0 keeps none"),
     (bisected, STEADY),
-    (lambda *parts: bisected(*parts, low=1), STEADY),
+    (lambda x, p, share: bisected(x, p, share, 1), STEADY),
     (from_above, STEADY),
     (by_variance, "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
     (lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
