@@ -86,6 +86,7 @@ notebooks: environment ## run the chapters afresh and write them back, outputs, 
 	@echo "==> tidying the chapters"
 	@$(PY) book/notebooks.py normalise
 	@$(PY) book/notebooks.py check
+	@$(PY) book/catalogue.py
 	@echo "==> writing the plain edition, book/plain"
 	@$(PY) book/editions.py plain
 

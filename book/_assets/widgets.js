@@ -133,6 +133,11 @@
       await widget.render({ model, el: host });
       const picture = script.previousElementSibling;
       if (picture?.matches(".widget-still")) picture.hidden = !host.querySelector("[data-failed]");
+      host.dataset.name = nameOf(script);
+      const alone = document.createElement("a");
+      Object.assign(alone, { className: "widget-alone", href: `#only=${host.dataset.name}`, target: "_blank" });
+      alone.textContent = "This widget alone";
+      host.after(alone);
       host.dataset.ready = "";
     } catch (error) {
       host.setAttribute("role", "alert");
@@ -153,5 +158,34 @@
     return parsed;
   }
 
-  for (const script of document.querySelectorAll(`script[type="${MIME}view+json"]`)) mount(states, script);
+  const scripts = [...document.querySelectorAll(`script[type="${MIME}view+json"]`)];
+
+  // A widget's name on its page: its class, and from the second of its kind on a number.
+  function nameOf(script) {
+    const kind = (one) => String(states()[JSON.parse(one.textContent).model_id]?.state._anywidget_id).split(".").pop();
+    const number = scripts.slice(0, scripts.indexOf(script) + 1).filter((one) => kind(one) === kind(script)).length;
+    return kind(script) + (number > 1 ? `-${number}` : "");
+  }
+
+  // For a projector, or a frame in another page: PAGE.html#only=NAME is that widget and nothing else.
+  function leaveAlone(name) {
+    const hosts = [...document.querySelectorAll(".widget-host[data-name]")];
+    const host = hosts.find((one) => one.dataset.name === name);
+    if (host) {
+      document.documentElement.classList.add("alone");
+      document.body.replaceChildren(host.closest(".widget-box") ?? host);
+      return;
+    }
+    const line = document.createElement("p");
+    line.setAttribute("role", "alert");
+    line.className = "widget-failed";
+    line.textContent = `This page has no widget ${name}. It has: ${hosts.map((one) => one.dataset.name).join(", ") || "none"}.`;
+    (document.querySelector("main") ?? document.body).prepend(line);
+  }
+
+  const wanted = () => new URLSearchParams(location.hash.slice(1)).get("only");
+  const alone = wanted();
+  const mounted = Promise.all(scripts.map((script) => mount(states, script)));
+  if (alone) mounted.then(() => leaveAlone(alone));
+  addEventListener("hashchange", () => wanted() !== alone && location.reload());
 }

@@ -1,16 +1,21 @@
-"""Answers to the exercises of chapter 9, interactive segmentation."""
+"""Chapter 9, interactive segmentation: answers to its exercises."""
 
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
+from ..datasets import VOID
 from . import harness
-from .harness import directions
+from .harness import Answer, Verdict, directions, equal, whole
 
-# ---- exercise 1: one dab more --------------------------------------------------------------------
+# ---- ex-09-update --------------------------------------------------------------------------------
 
 
 def updated(mean: Tensor, area: int, features: Tensor) -> Tensor:
@@ -23,29 +28,92 @@ UPDATE_MISTAKES = (
      "you added the two means; weigh each with its number of pixels, and divide by all of them"),
     (lambda mean, area, features: (mean + features.mean(0)) / 2,
      "both means have the same weight, so a dab counts as much as all that was painted before: weigh by pixels"),
-    (lambda mean, area, features: (mean * area + features.sum(0)) / area,
-     "the sum is right, but it is a sum over the new pixels as well: divide by all of them"),
+    *((lambda mean, area, features, over=over: (mean * area + features.sum(0)) / over(area, len(features)),
+       "the sum is right, but it is a sum over the new pixels as well as the old: divide by the number of all of them")
+      for over in (lambda a, n: a, lambda a, n: n, lambda a, n: a + 1, lambda a, n: 1)),
     (lambda mean, area, features: (mean * area + features.mean(0)) / (area + 1),
      "the dab counts as one pixel, whatever its size: add the sum of its features, not their mean"),
+    (lambda mean, area, features: (mean * area + features.mean(0)) / (area + len(features)),
+     "the dab enters with its mean, and is divided by all its pixels: add the sum of its features"),
+    (lambda mean, area, features: (mean + features.sum(0)) / (area + len(features)),
+     "the old mean stands for `area` pixels: multiply it by them before you add"),
+    (lambda mean, area, features: (mean * len(features) + features.mean(0) * area) / (area + len(features)),
+     "the weights are exchanged: the old mean stands for `area` pixels, the dab for len(features)"),
+    (lambda mean, area, features: features.mean(0),
+     "this is the mean of the dab alone: what was painted before is forgotten"),
+    (lambda mean, area, features: (mean * area - features.sum(0)) / (area - len(features)),
+     "this takes the dab away, as an eraser would: add it"),
 )  # fmt: skip
 
 
 def draw_dab() -> tuple[Tensor, int, Tensor]:
-    """A mean (6,), the number of its pixels, and the features (n, 6) of a dab."""
-    return torch.randn(6), harness.whole(5, 39), torch.randn(harness.whole(2, 29), 6) + 1
+    """A mean (6,), the number of its pixels, and the features (n, 6) of a dab, never as many."""
+    return torch.randn(6), whole(21, 39), torch.randn(whole(2, 19), 6) + 1
 
 
-def update(answer: harness.Answer) -> bool | None:
-    """`answer(mean, area, features)`: the mean after a dab, without the old pixels at hand."""
+def update(answer: Answer) -> bool | None:
+    """ex-09-update: `answer(mean, area, features)`, the mean after a dab, without the old pixels at hand."""
     right = "right: a sum and a count are all that has to be remembered, so a stroke never costs more as you paint on"
     return harness.implementation(answer, updated, draw_dab, right, UPDATE_MISTAKES)
 
 
-# ---- exercise 2: what is computed again ----------------------------------------------------------
+# ---- ex-09-cross ---------------------------------------------------------------------------------
+
+
+def grown(news: Callable[[Tensor, Tensor], Tensor], *case: Any) -> tuple[Tensor, int]:
+    """Mean and area with the pixels of `news(painted, dab)` added."""
+    mean, area, features, painted, dab = case
+    new = features[:, news(painted, dab)]
+    return (mean * area + new.sum(1)) / (area + new.shape[1]), area + new.shape[1]
+
+
+def crossed(mean: Tensor, area: int, features: Tensor, painted: Tensor, dab: Tensor) -> tuple[Tensor, int]:
+    """Mean and area after a dab that may lie on what is painted already."""
+    return grown(lambda painted, dab: dab & ~painted, mean, area, features, painted, dab)
+
+
+CROSS_MISTAKES = (
+    (partial(grown, lambda painted, dab: dab),
+     "this is still the broken stroke: where the brush crosses its own paint, pixels count twice. Which are new?"),
+    (partial(grown, lambda painted, dab: dab & painted),
+     "you add the pixels that were painted before, once more: new are those that were *not*"),
+    *((partial(grown, news),
+       "you add pixels that were in the mean before: add only what is in the dab and not yet painted")
+      for news in (lambda painted, dab: dab | painted, lambda painted, dab: dab ^ painted)),
+    (partial(grown, lambda painted, dab: ~dab & ~painted),
+     "you add what the brush never touched: `~` belongs to `painted` alone"),
+    (lambda *case: (crossed(*case)[0], case[1]),
+     "the mean is right, the area is still the old one: the next dab will weigh it wrongly"),
+    (lambda *case: (crossed(*case)[0], case[1] + int(case[4].sum())),
+     "the mean is right, but the area counts the crossing twice: the next dab will weigh the mean wrongly"),
+    (lambda *case: (crossed(*case)[0] * crossed(*case)[1] / (case[1] + case[4].sum()), case[1] + int(case[4].sum())),
+     "the sum has the new pixels only, the area the whole dab: both must mean the same pixels"),
+    (lambda *case: (case[2][:, case[4]].mean(1), int(case[4].sum())),
+     "this is the mean of the dab alone: what was painted before is forgotten"),
+    (lambda *case: crossed(*case)[0], "the mean is right; give back the new area, too: `return mean, area`"),
+)  # fmt: skip
+
+
+def draw_crossing() -> tuple[Any, ...]:
+    """Mean (C,), area, features (C, H, W'), paint and dab (H, W'): a mean with its paint, and a dab that crosses it and has something new."""
+    features, (painted, dab) = torch.randn(5, 12, 14) + 1, torch.zeros(2, 12, 14, dtype=torch.bool)
+    top, left = whole(1, 4), whole(1, 5)
+    painted[top : top + whole(4, 6), left : left + whole(4, 6)] = True
+    dab[top + 2 : top + whole(5, 7), left + 1 : left + whole(7, 8)] = True
+    return features[:, painted].mean(1), int(painted.sum()), features, painted, dab
+
+
+def cross(answer: Answer) -> bool | None:
+    """ex-09-cross: `answer(mean, area, features, painted, dab)`, mean and area after a dab over older paint."""
+    right = "right: each pixel counts once, however often the brush passes"
+    return harness.implementation(answer, crossed, draw_crossing, right, CROSS_MISTAKES)
+
+
+# ---- ex-09-again, ex-09-cost ---------------------------------------------------------------------
 
 
 def again(answer: object) -> bool | None:
-    """A choice: what does a stroke on support 3 of 5 make necessary?"""
+    """ex-09-again: what does a stroke on support 3 of 5 make necessary?"""
     return harness.choice(
         answer,
         "b",
@@ -60,7 +128,31 @@ def again(answer: object) -> bool | None:
     )
 
 
-# ---- exercise 3: few channels --------------------------------------------------------------------
+def cost(answer: object) -> bool | None:
+    """ex-09-cost: how many times the comparison with two prototypes does VGG-16's last convolution cost?"""
+    return harness.number(
+        answer,
+        2304,
+        0.5,
+        "right: 9 * 512 * 512 against 2 * 512 at each place. And this is one of thirteen convolutions",
+        "count at one place: the convolution multiplies 9 * 512 numbers for each of its 512 outputs, the comparison "
+        "512 for each of two prototypes",
+        [
+            (4608, "almost: there are two prototypes to compare with, the object's and the background's"),
+            (256, "the kernel is 3 x 3: each output looks at nine places of 512 channels"),
+            (4.5, "that is for one output channel; the convolution has 512 of them"),
+            (9 * 512 * 512, "these are the convolution's multiplications: divide by those of the comparison"),
+            (
+                1024,
+                "these are the comparison's multiplications: how many times do they go into the convolution's?",
+            ),
+            (1 / 2304, "the other way round: how many times as many does the *convolution* take?"),
+        ],
+        1e-4,
+    )
+
+
+# ---- ex-09-channels ------------------------------------------------------------------------------
 
 
 def cosines(vectors: Tensor) -> Tensor:
@@ -74,76 +166,203 @@ def few_channel_cosines(vectors: Tensor, k: int) -> Tensor:
     return cosines(vectors @ directions(vectors)[:k].T)
 
 
+def centred(x: Tensor) -> Tensor:
+    """The vectors (N, C) less their mean."""
+    return x - x.mean(0)
+
+
 CHANNEL_MISTAKES = (
-    (lambda x, k: few_channel_cosines(x - x.mean(0), k),
-     "you moved the vectors to their mean first, as principal components usually do. A cosine is measured at the "
-     "origin, so the angles are others now: leave the mean alone"),
-    (lambda x, k: cosines(x @ directions(x - x.mean(0))[:k].T),
+    *((wrong,
+       "you moved the vectors to their mean, as principal components usually do. A cosine is measured at the "
+       "origin, so the angles are others now: leave the mean alone")
+      for wrong in (lambda x, k: few_channel_cosines(centred(x), k),
+                    lambda x, k: cosines(centred(x) @ directions(x)[:k].T))),
+    (lambda x, k: cosines(x @ directions(centred(x))[:k].T),
      "the axes come from centred vectors: they describe the cloud around its mean, and may miss the direction of "
      "the mean itself. Take them from the vectors as they are"),
     (lambda x, k: cosines(x[:, :k]),
      "you kept the first k channels; the k best *directions* are seldom channels: use torch.linalg.svd"),
+    (lambda x, k: cosines(x @ directions(x)[-k:].T),
+     "you kept the k weakest directions: in Vh the strongest come first"),
+    (lambda x, k: cosines(x @ directions(x)[:, :k]),
+     "the directions are the rows of Vh, and you took k of its columns: Vh[:k], then transpose"),
+    (lambda x, k: cosines(x), "these are the cosines of all channels: keep only k directions"),
+    (lambda x, k: cosines(x @ directions(F.normalize(x, dim=1))[:k].T),
+     "the axes come from vectors of length one: the exercise wants those of the vectors as they are"),
+    (lambda x, k: F.normalize(x, dim=1) @ directions(x)[:k].T @ directions(x)[:k] @ F.normalize(x, dim=1).T,
+     "you divided by the lengths before the reduction: what is left is shorter than one. Normalise afterwards"),
     (lambda x, k: x @ directions(x)[:k].T @ directions(x)[:k] @ x.T,
      "these are inner products: divide by both lengths, after the reduction"),
+    (lambda x, k: x @ directions(x)[:k].T,
+     "these are the reduced vectors (N, k): the cosines between them are wanted, (N, N)"),
+    (lambda x, k: 1 - few_channel_cosines(x, k), "these are distances, 1 - cos: the cosines are wanted"),
 )  # fmt: skip
 
 
 def draw_vectors() -> tuple[Tensor, int]:
     """Twenty vectors (20, 8) around a mean far from the origin, and how many directions to keep."""
-    return torch.randn(20, 8) * torch.rand(8) + 2 * torch.randn(8), harness.whole(2, 4)
+    return torch.randn(20, 8) * (0.2 + torch.rand(8)) + 2 * torch.randn(8), whole(2, 4)
 
 
-def channels(answer: harness.Answer) -> bool | None:
-    """`answer(vectors, k)`: cosines between vectors (N, C) that keep only their k best directions."""
+def channels(answer: Answer) -> bool | None:
+    """ex-09-channels: `answer(vectors, k)`, cosines between vectors (N, C) that keep only their k best directions."""
     right = "right: without centring, the origin stays where the cosine needs it"
     return harness.implementation(answer, few_channel_cosines, draw_vectors, right, CHANNEL_MISTAKES)
 
 
-# ---- exercise 4: where to click ------------------------------------------------------------------
+# ---- ex-09-dab -----------------------------------------------------------------------------------
 
 
-def depth_of_errors(predicted: Tensor, truth: Tensor) -> Tensor:
-    """(H, W): the distance of each wrong pixel to the nearest right one (the frame is right); 0 where right."""
-    wrong = F.pad(predicted != truth, (1, 1, 1, 1))
-    return torch.from_numpy(distance_transform_edt(wrong.numpy())[1:-1, 1:-1])
+def stamped(within: Callable[..., Tensor], labels: Tensor, y: int, x: int, value: int, radius: int) -> Tensor:
+    """`labels` (H, W') with `value` where `within(dy, dx, radius)`: the way down and right from (y, x)."""
+    rows, columns = torch.meshgrid(*map(torch.arange, labels.shape), indexing="ij")
+    return torch.where(within(rows - y, columns - x, radius), value, labels)
+
+
+def disc(dy: Tensor, dx: Tensor, r: int) -> Tensor:
+    """Whether a pixel is at most r away."""
+    return dy**2 + dx**2 <= r**2
+
+
+def dabbed(labels: Tensor, y: int, x: int, value: int, radius: int) -> Tensor:
+    """A label map (H, W') with a disc of `value` around (y, x)."""
+    return stamped(disc, labels, y, x, value, radius)
+
+
+DAB_MISTAKES = (
+    (partial(stamped, lambda dy, dx, r: (dy.abs() <= r) & (dx.abs() <= r)),
+     "this is a square: a disc has the pixels whose *distance* from (y, x) is at most `radius`"),
+    (partial(stamped, lambda dy, dx, r: dy.abs() + dx.abs() <= r),
+     "this is a diamond: add the squares of the two ways, and compare with radius squared"),
+    (partial(stamped, lambda dy, dx, r: dy**2 + dx**2 < r**2),
+     "pixels that are exactly `radius` away belong to the disc: <=, not <"),
+    (partial(stamped, lambda dy, dx, r: dy**2 + dx**2 <= r),
+     "you compare a squared distance with `radius`: square that, too"),
+    (partial(stamped, lambda dy, dx, r: 4 * (dy**2 + dx**2) <= r**2),
+     "your disc has half the radius: `radius` is not the diameter"),
+    (partial(stamped, lambda dy, dx, r: ~disc(dy, dx, r)),
+     "you painted all but the disc: exchange the last two arguments of `where`"),
+    (lambda m, y, x, v, r: dabbed(m, x, y, v, r), "y counts the rows and comes first: you exchanged y and x"),
+    *((lambda m, y, x, v, r, ground=ground: dabbed(torch.full_like(m, ground), y, x, v, r),
+       "what was painted before is gone: start from `labels`, and change the disc only")
+      for ground in (0, VOID)),
+    (lambda m, y, x, v, r: torch.where(m == VOID, dabbed(m, y, x, v, r), m),
+     "your brush leaves alone what was painted before: a new dab covers the old, as paint does"),
+    (lambda m, y, x, v, r: dabbed(m, y, x, 1, r), "you paint 1, whatever `value` says: 0 paints background, 255 erases"),
+    (lambda m, y, x, v, r: dabbed(torch.zeros_like(m), y, x, 1, r),
+     "this is the disc's mask: the label map is wanted, with `value` in the disc"),
+)  # fmt: skip
+
+
+def draw_stroke() -> tuple[Tensor, int, int, int, int]:
+    """A label map (22, 27) with some paint, and a dab that may hang over its edge; never the label 1."""
+    labels = torch.full((22, 27), VOID, dtype=torch.uint8)
+    labels[whole(2, 8) : whole(10, 20), whole(2, 10) : whole(12, 24)] = 1
+    labels[whole(9, 12) : whole(14, 20), whole(2, 10) : whole(12, 24)] = 0
+    return labels, whole(0, 21), whole(0, 26), random.choice([0, 2, VOID]), whole(5, 7)
+
+
+def dab(answer: Answer) -> bool | None:
+    """ex-09-dab: `answer(labels, y, x, value, radius)`, a new label map with a disc of `value`."""
+
+    def lacks() -> str:
+        case = (*draw_stroke()[:3], 2, 5)
+        before = case[0].clone()
+        answer(*case)
+        fault = "the disc is right, but you painted on the old map: Undo wants it, so copy it first"
+        return "" if equal(case[0], before) else fault
+
+    right = "right: a disc of labels, and all else as it was"
+    return harness.implementation(answer, dabbed, draw_stroke, right, DAB_MISTAKES, trials=8, lacks=lacks)
+
+
+# ---- ex-09-click ---------------------------------------------------------------------------------
+
+
+def depth_of_errors(predicted: Tensor, truth: Tensor, frame: int = 1) -> Tensor:
+    """(H, W'): the distance of each wrong pixel to the nearest right one (the frame is right); 0 where right."""
+    wrong = F.pad(predicted != truth, (frame,) * 4)
+    inner = slice(frame, -frame or None)
+    return torch.from_numpy(distance_transform_edt(wrong.numpy())[inner, inner])
+
+
+def deepest_click(predicted: Tensor, truth: Tensor) -> tuple[int, int, int]:
+    """(y, x, label): the wrong pixel of maps (H, W') that is farthest from any right one, and what is true there."""
+    y, x = divmod(int(depth_of_errors(predicted, truth).argmax()), truth.shape[1])
+    return y, x, int(truth[y, x])
 
 
 def draw_maps() -> tuple[Tensor, Tensor]:
-    """Truth and prediction (H, W) of 0 and 1, two rectangles each; more is wrong than a single pixel."""
-    maps: list[Tensor] = []
-    while not maps or int((maps[0] != maps[1]).sum()) < 30:
-        maps = [torch.zeros(24, 24, dtype=torch.long) for _ in range(2)]
-        for m in maps:
-            for y, x, h, w in torch.randint(0, 14, (2, 4)).tolist():
-                m[y : y + h + 3, x : x + w + 3] = 1
-    return maps[0], maps[1]
+    """Prediction and truth (27, 27) of 0 and 1 with three mistakes: the thickest, a long thin one that is larger, and
+    one at the frame that is thicker only for who forgets the frame."""
+    truth, wrong = (torch.rand(27, 27) < 0.5).long(), torch.zeros(27, 27, dtype=torch.bool)
+    y, x, z = whole(6, 8), whole(2, 18), whole(1, 16)
+    for rows, columns in (
+        (slice(y, y + 7), slice(x, x + 7)),  # 49 pixels, 4 deep
+        (slice(17, 20), slice(1, 26)),  # 75 pixels, 2 deep
+        (slice(22, 27), slice(z, z + 10)),  # 50 pixels, 3 deep
+    ):
+        wrong[rows, columns], truth[rows, columns] = True, whole(0, 1)
+    turns, predicted = whole(0, 3), torch.where(wrong, 1 - truth, truth)
+    return predicted.rot90(turns).contiguous(), truth.rot90(turns).contiguous()
 
 
-def clicked(value: Any, predicted: Tensor, truth: Tensor) -> harness.Verdict:
-    """What to say of a click (y, x, label) on maps (H, W)."""
-    try:
-        y, x, label = (int(v) for v in value)
-        depth = depth_of_errors(predicted, truth)
-        here = depth[y, x].item() if min(y, x) >= 0 else None
-    except (TypeError, ValueError, IndexError, RuntimeError):
-        here = None
-    if here is None:
+def clicked(value: Any, predicted: Tensor, truth: Tensor) -> Verdict:
+    """What to say of a click (y, x, label) on maps (H, W')."""
+    numbers = harness.read(lambda v: [float(one) for one in v], value) or []
+    if len(numbers) != 3 or any(n % 1 != 0 for n in numbers) or not inside(numbers[:2], truth):
         return False, "return three whole numbers, (y, x, label), with y and x inside the map"
-    if here == 0:
-        return False, "that pixel is right already: a click there tells the model what it knows"
-    if here < depth.max().item() - 1e-6:
-        return (
-            False,
-            "that pixel is wrong, but not the deepest: maximise the distance to the nearest right pixel",
-        )
-    if label != truth[y, x]:
+    y, x, told = map(int, numbers)
+    depth = depth_of_errors(predicted, truth)
+    if depth[y, x] < depth.max() - 1e-6:
+        return False, misplaced(y, x, predicted, truth, depth)
+    if told != truth[y, x]:
         return (
             False,
             "the place is right, the label is not: say what the pixel *is*, not what it was taken for",
         )
-    return True, "right: the middle of the largest mistake, labelled with what is true there"
+    return True, "right: the middle of the thickest mistake, labelled with what is true there"
 
 
-def click(answer: harness.Answer) -> bool | None:
-    """`answer(predicted, truth)`: (y, x, label) of the click that a careful corrector makes next."""
-    return harness.inspected(answer, clicked, draw_maps, trials=5)
+def inside(place: Sequence[float], truth: Tensor) -> bool:
+    """Whether (y, x) lies on the map."""
+    return all(0 <= n < size for n, size in zip(place, truth.shape))
+
+
+def misplaced(y: int, x: int, predicted: Tensor, truth: Tensor, depth: Tensor) -> str:
+    """Why (y, x) is not the place to click."""
+    parts, _ = label((predicted != truth).numpy())
+    largest = torch.from_numpy(parts == np.bincount(parts[parts > 0]).argmax())
+    frameless = depth_of_errors(predicted, truth, 0)
+    if inside([x, y], truth) and depth[x, y] == depth.max():
+        return "right, were it (x, y): the row comes first"
+    if depth[y, x] == 0:
+        return "that pixel is right already: a click there tells the model what it knows"
+    if frameless[y, x] == frameless.max():
+        return "the frame of the image counts as right: pad the map by one before you measure, and cut it off after"
+    if largest[y, x] and depth[y, x] == depth[largest].max():
+        return "that is the *largest* mistake, by pixels; wanted is the thickest: maximise the distance over all of them"
+    return "that pixel is wrong, but not the deepest: maximise the distance to the nearest right pixel"
+
+
+def click(answer: Answer) -> bool | None:
+    """ex-09-click: `answer(predicted, truth)`, (y, x, label) of the click that a careful corrector makes next."""
+    return harness.inspected(answer, clicked, draw_maps, trials=8)
+
+
+# ---- ex-09-tool ----------------------------------------------------------------------------------
+
+
+def tool(answer: object) -> bool | None:
+    """ex-09-tool: which of four jobs is PANet's?"""
+    return harness.choice(
+        answer,
+        "c",
+        {
+            "a": "a cell of the grid is eight pixels wide, and nothing tidies the border: a model that takes clicks "
+            "into the network is made for this",
+            "b": "the class has a name: a model that takes a word needs no picture at all. Try it first",
+            "c": "right: no word for it, few marks, many pictures, one pass of a small network for each, whatever you mark",
+            "d": "prototypes know what a thing looks like, not which one it is: two that touch become one region",
+        },
+    )

@@ -128,13 +128,17 @@ async function build(model, body, { say, guard, on, root }) {
     undo: guard(() => painting.history.length && renew(painting.history.pop())),
     clear: guard(() => (painting.remember(), renew(painting.maps.map((map) => map.map(() => VOID))))),
   });
-  const starts = Object.keys(STARTS).filter((kind) => kind in scene.starts).map((kind) =>
+  // Of one's own picture nothing is known: what would do nothing is not offered.
+  const marked = (kind) => kind in scene.starts && scene.starts[kind].some((map) => map.some((label) => label > 0 && label !== VOID));
+  const starts = Object.keys(STARTS).filter(marked).map((kind) =>
     button(STARTS[kind], guard(() => (painting.remember(), renew(scene.starts[kind].map((map) => map.slice()))))));
+  const known = scene.truth.some((truth) => truth.some((label) => label !== VOID));
   const show = toggle("Show the truth", false, (on) => ((look.truth = on), redraw()));
   const supports = supportViews(painting, bitmaps, tools, { redraw, settle, guard });
+  const offers = [...starts, ...(known ? [show] : [])];
   const views = [...supports, ...queryViews(painting, bitmaps, look)];
   body.append(
-    element("div", { class: "panet-row", role: "group", "aria-label": "Start from" }, element("span", {}, "Start from"), ...starts, show),
+    ...(starts.length ? [element("div", { class: "panet-row", role: "group", "aria-label": "Start from" }, element("span", {}, "Start from"), ...offers)] : offers),
     tools,
     element("div", { class: "panet-stage" }, ...views),
     help(["Paint on a support. What you mark as object and as background makes the two prototypes; the query follows at once. What is clear counts as background until you mark some background; from then on it says nothing."], BRUSH_HELP),

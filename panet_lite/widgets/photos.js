@@ -84,7 +84,7 @@ class Search {
   sentence() {
     if (!this.photos.length) return "Choose photos, take some, or begin with the rendered scenes.";
     if (this.photos.length === 1) return "Add a second photo, to be searched.";
-    if (!this.shown.slice(1).includes(true)) return `Paint on the ${this.names[this.active - 1]} in one of the photos: it is looked for in the others.`;
+    if (!this.shown.slice(1).includes(true)) return `Mark ${this.names[this.active - 1]} in one of the photos: it is looked for in the others.`;
     if (!this.shown[0]) return "Mark some of the background as well.";
     const told = this.photos.flatMap((photo, n) => {
       if (!photo.logits) return [];

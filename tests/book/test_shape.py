@@ -13,6 +13,8 @@ SECOND = (
     "03_prototypes",
     "04_matching",
     "05_alignment",
+    "06_training",
+    "09_interactive",
     "10_embedding_space",
 )  # the chapters of the second edition: all, in the end
 

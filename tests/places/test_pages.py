@@ -115,6 +115,33 @@ def wrong_path(state):
     return json.dumps(state)
 
 
+@pytest.mark.parametrize("from_folder", [False, True])
+@pytest.mark.parametrize("name", with_widgets())
+def test_one_widget_alone(name, from_folder, open_page, site, book, axe):
+    """Each has a link to itself alone; there is nothing else, it lives, and the way back is the whole page."""
+    where = (book / name).as_uri() if from_folder else f"{site}/{name}"
+    links = open_page(where).locator(".widget-alone").evaluate_all("all => all.map(a => a.hash)")
+    assert len(links) == len(set(links)) == (book / name).read_text("utf-8").count(f'type="{VIEW}"')
+    for link in links[-2:]:
+        page = open_page(where + link)
+        page.wait_for_function("document.documentElement.classList.contains('alone')")
+        assert page.locator(".widget-host").evaluate_all(
+            "all => all.map(h => '#only=' + h.dataset.name)"
+        ) == [link]
+        assert page.locator(".panet").is_visible() and not page.locator("header, nav, main, h1").count()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and page.troubles == []
+        assert from_folder or axe(page) == []
+    page.evaluate("location.hash = ''")
+    page.wait_for_function("document.querySelector('main h1')")
+
+
+def test_a_widget_that_is_not_there_is_a_sentence(open_page, site):
+    page = open_page(f"{site}/09_interactive.html#only=Painter")
+    said = page.locator("main .widget-failed").text_content()
+    assert said.startswith("This page has no widget Painter. It has: ") and "PaintAndSegment" in said
+    assert page.locator(".panet").count() > 1 and page.troubles == []
+
+
 def test_a_widget_that_cannot_be_drawn_leaves_its_picture(open_page, site, book):
     """Its module runs, finds the scene malformed and says so; the still picture stays beside the sentence."""
     name = "index.html"

@@ -249,6 +249,16 @@ def test_python_s_changes_arrive(shown, widget):
     assert page.troubles == []
 
 
+def test_nothing_is_offered_that_would_do_nothing(shown, episode, model):
+    """One's own picture: nothing is marked, so there is nothing to start from; its truth is unknown."""
+    fields = {name: getattr(episode, name) for name in episode.__dataclass_fields__}
+    blank = {name: torch.full_like(fields[name], VOID) for name in ("support_labels", "query_labels")}
+    page = shown(PaintAndSegment(type(episode)(**fields | blank), model, ["thing"], start="empty"))
+    for name in ("Mask", "Box", "Scribble", "Point", "Show the truth"):
+        assert page.get_by_role("button", name=name, exact=True).count() == 0
+    assert page.get_by_role("button", name="Clear").count() == 1 and page.troubles == []
+
+
 def spoilt(scene, **changes):
     scene = copy.deepcopy(scene)
     for name, change in changes.items():

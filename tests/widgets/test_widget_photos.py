@@ -86,7 +86,7 @@ def test_what_it_finds_is_what_the_package_finds(laboratory, photos, model, tmp_
     """A box and a stroke of the background on one photo, another class on a second, found in a third of another shape."""
     page = laboratory()
     bring(page, photos["mug.png"], photos["table.jpg"])
-    assert "Paint on the thing 1" in line(page, "Paint on")
+    assert "Mark thing 1 in" in line(page, "Mark thing")
     page.get_by_role("radio", name="Box").check()
     drag(page, 0, (0.3, 0.3), (0.6, 0.7))
     assert "photo 2: thing 1" in line(page, "photo 2")
@@ -216,7 +216,7 @@ def test_rendered_scenes_undo_remove_and_keyboard(laboratory):
     page.keyboard.press("Space")
     assert "photo 2: thing 1" in line(page, "photo 2")
     page.get_by_role("button", name="Undo").click()
-    line(page, "Paint on the thing 1")
+    line(page, "Mark thing 1")
     drag(page, 1, (0.4, 0.4), (0.6, 0.6))
     line(page, "photo 1")
     page.get_by_role("button", name="Remove scene 2").click()
@@ -229,13 +229,13 @@ def test_what_is_missing_is_said_and_clear_can_be_undone(laboratory, photos):
     bring(page, photos["mug.png"], photos["table.jpg"])
     page.get_by_role("radio", name="Background").check()
     drag(page, 0, (0.1, 0.9), (0.3, 0.9))
-    assert "Paint on the thing 1" in line(page, "Paint on")  # background alone is no thing
+    assert "Mark thing 1 in" in line(page, "Mark thing")  # background alone is no thing
     page.get_by_role("radio", name="Object").check()
     drag(page, 0, (0.4, 0.4), (0.6, 0.6))
     page.get_by_role("button", name="Another thing").click()
     assert "thing 2 is not marked yet" in line(page, "photo 2: thing 1")
     page.get_by_role("button", name="Clear").click()
-    line(page, "Paint on the thing 2")
+    line(page, "Mark thing 2")
     page.get_by_role("button", name="Undo").click()
     line(page, "photo 2: thing 1")
     page.get_by_role("button", name="Clear").click()
