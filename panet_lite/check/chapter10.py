@@ -1,7 +1,7 @@
 """Answers to the exercises of chapter 10, the embedding space."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,61 @@ from ..prototypes import VOID
 from . import harness
 from .harness import directions
 
-# ---- exercise 1: the distance of Sec. 4.3 --------------------------------------------------------
+
+def unit(vectors: Tensor, dim: int = -1) -> Tensor:
+    """Vectors along `dim`, made one long."""
+    return F.normalize(vectors, dim=dim)
+
+
+# ---- ex-10-relative ------------------------------------------------------------------------------
+
+
+def ratio(own: Tensor, rival: Tensor, other: Tensor) -> Tensor:
+    """Of vectors (E, C), as they are: how far `other` is from `own`, as a share of how far it is from `rival`."""
+    share: Tensor = (other - own).norm(dim=1) / (other - rival).norm(dim=1)
+    return share
+
+
+def relative_distance(own: Tensor, rival: Tensor, other: Tensor) -> Tensor:
+    """The relative distance (E,) of prototypes (E, C): the way to the own class as a share of that to the rival."""
+    return ratio(unit(own), unit(rival), unit(other))
+
+
+def angle(a: Tensor, b: Tensor) -> Tensor:
+    """Radians (E,) between (E, C) and (E, C)."""
+    return (unit(a) * unit(b)).sum(1).clamp(-1, 1).acos()
+
+
+RELATIVE_MISTAKES = (
+    (ratio, "these are raw distances: make all three prototypes one long first"),
+    (lambda own, rival, other: relative_distance(rival, own, other),
+     "upside down: the way to the own class stands above, that to the rival below"),
+    (lambda own, rival, other: angle(other, own) / angle(other, rival),
+     "these are angles: asked is the straight line between two points of the unit sphere, the chord"),
+    (lambda own, rival, other: 1 - (unit(other) * unit(own)).sum(1),
+     "this is one minus a cosine, and the rival is missing"),
+    (lambda own, rival, other: relative_distance(other, rival, own),
+     "you measured the rival from the support's object: both ways start at the query's object, which is to be cut"),
+    (lambda own, rival, other: relative_distance(own, rival, other).square(), "squared distances (1 - cos is half of one): the roots are missing"),
+    (lambda own, rival, other: (unit(other) - unit(own)).norm(dim=1), "the rival is missing: divide by the way to it"),
+    (lambda own, rival, other: ratio(unit(own, 0), unit(rival, 0), unit(other, 0)),
+     "you made the columns one long: each row is a prototype, normalise along the channels"),
+    (lambda own, rival, other: relative_distance(own, rival, other).mean(), "one number for each episode is asked, not their mean"),
+)  # fmt: skip
+
+
+def relative(answer: harness.Answer) -> bool | None:
+    """ex-10-relative: support's object, support's background, query's object, (E, C) each -> (E,)."""
+    return harness.implementation(
+        answer,
+        relative_distance,
+        lambda: tuple((torch.randn(7, 5) + 1) * 3 * torch.rand(7, 1).add(0.1) for _ in range(3)),
+        "right: two chords that start at the query's object, the own one as a share of the rival's",
+        RELATIVE_MISTAKES,
+    )
+
+
+# ---- ex-10-distance ------------------------------------------------------------------------------
 
 
 def means(features: Tensor, labels: Tensor, over: tuple[int, ...] = ()) -> Tensor:
@@ -25,12 +79,12 @@ def means(features: Tensor, labels: Tensor, over: tuple[int, ...] = ()) -> Tenso
 def apart(own: Tensor, other: Tensor, normalised: bool) -> Tensor:
     """Euclidean distance of prototypes (..., C) and (..., C): (...)."""
     if normalised:
-        own, other = F.normalize(own, dim=-1), F.normalize(other, dim=-1)
+        own, other = unit(own), unit(other)
     distances: Tensor = (own - other).norm(dim=-1)
     return distances
 
 
-def reference(
+def episode_distance(
     support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor, normalised: bool
 ) -> Tensor:
     """The package's distance on one episode of one way: as `distance` has it, to (2,)."""
@@ -45,23 +99,30 @@ def reference(
 
 def unit_pixels(features: Tensor, normalised: bool) -> Tensor:
     """Features (..., C, h, w), each pixel's vector made one long if `normalised`."""
-    return F.normalize(features, dim=-3) if normalised else features
+    return unit(features, -3) if normalised else features
 
 
 DISTANCE_MISTAKES = (
-    (lambda s, s_labels, q, q_labels, _: reference(s, s_labels, q, q_labels, False),
+    (lambda s, s_labels, q, q_labels, _: episode_distance(s, s_labels, q, q_labels, False),
      "`normalised` changes nothing: where it is true, make both prototypes one long first"),
-    (lambda *parts: reference(*parts).square(), "this is the squared distance: the root is missing"),
-    (lambda *parts: reference(*parts) / parts[0].shape[1] ** 0.5,
+    (lambda *parts: episode_distance(*parts).square(), "this is the squared distance: the root is missing"),
+    (lambda *parts: episode_distance(*parts) / parts[0].shape[1] ** 0.5,
      "you average over the channels: the Euclidean norm sums the squares"),
-    (lambda *parts: reference(*parts).flip(0),
+    (lambda *parts: episode_distance(*parts).flip(0),
      "object and background changed places: the background comes first, as in `support_prototypes`"),
     (lambda s, ys, q, yq, unit: apart(means(s, ys, (0,)), means(q, yq), unit),
      "you pooled all shots' pixels at once: Eq. 1 averages within each image first, then over the images"),
     (lambda s, ys, q, yq, unit: apart(means(unit_pixels(s, unit), ys).mean(0), means(unit_pixels(q, unit), yq), False),
      "you made the pixels one long before you pooled: it is the prototypes that are normalised"),
-    (lambda s, ys, q, yq, unit: reference(s, ys % VOID, q, yq % VOID, unit),
+    (lambda s, ys, q, yq, unit: episode_distance(s, ys % VOID, q, yq % VOID, unit),
      "void pixels (255) went into the background: they say nothing, and stay out of both masks"),
+    (lambda s, ys, q, yq, unit: apart(means(s[:1], ys[:1]).mean(0), means(q, yq), unit),
+     "only the first shot was used: average the means of all shots"),
+    (lambda s, ys, q, yq, one: (means(s, ys).mean(0) - means(q, yq)).abs().sum(1) if not one
+     else (unit(means(s, ys).mean(0)) - unit(means(q, yq))).abs().sum(1),
+     "you summed absolute differences: the Euclidean distance is the root of the sum of squares"),
+    (lambda s, ys, q, yq, one: apart(unit(means(s, ys)).mean(0) if one else means(s, ys).mean(0), means(q, yq), one),
+     "you made each shot's mean one long before you averaged the shots: normalise last"),
     (lambda s, ys, q, yq, unit: apart(means(s, ys), means(q, yq), unit).mean(0),
      "you measured each shot's own distance and averaged those: average the shots to one prototype first"),
 )  # fmt: skip
@@ -79,11 +140,11 @@ def draw_distance(flags: Iterator[bool]) -> tuple[Any, ...]:
 
 
 def distance(answer: harness.Answer) -> bool | None:
-    """Exercise 1: (K, C, h, w), (K, h, w), (C, h, w), (h, w), bool -> (2,), background first."""
+    """ex-10-distance: (K, C, h, w), (K, h, w), (C, h, w), (h, w), bool -> (2,), background first."""
     flags = itertools.cycle([False, True])
     return harness.implementation(
         answer,
-        reference,
+        episode_distance,
         lambda: draw_distance(flags),
         "right: the mean of the shots' means on one side, the query's on the other, raw and on the sphere",
         DISTANCE_MISTAKES,
@@ -91,11 +152,11 @@ def distance(answer: harness.Answer) -> bool | None:
     )
 
 
-# ---- exercise 2: twice as long --------------------------------------------------------------------
+# ---- ex-10-scaling -------------------------------------------------------------------------------
 
 
 def scaling(answer: object) -> bool | None:
-    """Exercise 2: all features times 2."""
+    """ex-10-scaling: all features times 2."""
     return harness.choice(
         answer,
         "b",
@@ -109,7 +170,7 @@ def scaling(answer: object) -> bool | None:
     )
 
 
-# ---- exercise 3: there and back through k components ----------------------------------------------
+# ---- ex-10-reconstruct ---------------------------------------------------------------------------
 
 
 def rebuilt(features: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
@@ -142,21 +203,25 @@ RECONSTRUCTION_MISTAKES = (
     (whitened, "the singular values got lost: U alone has lost how far the cloud reaches along each axis"),
     (lambda x, k: rebuilt(x, lambda axes: axes[:, :k].T),
      "the axes are the rows of V^T (`Vh`), you took its columns"),
+    (lambda x, k: reconstruction((x - x.mean(0)) / x.std(0), k) * x.std(0) + x.mean(0),
+     "you divided the channels by their spread: that is another cloud, with other axes"),
+    (lambda x, k: reconstruction(x, k - 1), "one component too few"),
+    (lambda x, k: reconstruction(x, k + 1), "one component too many: `[:k]` keeps k of them"),
 )  # fmt: skip
 
 
 def reconstruct(answer: harness.Answer) -> bool | None:
-    """Exercise 3: (N, C) features and k -> (N, C)."""
+    """ex-10-reconstruct: (N, C) features and k -> (N, C)."""
     return harness.implementation(
         answer,
         reconstruction,
-        lambda: (torch.randn(30, 8) * torch.linspace(3, 0.5, 8) + 2 * torch.randn(8), 3),
+        lambda: (torch.randn(30, 8) * torch.linspace(3, 0.5, 8) + 2 * torch.randn(8), harness.whole(2, 6)),
         "right: centre, keep k directions, add the mean back",
         RECONSTRUCTION_MISTAKES,
     )
 
 
-# ---- exercise 4: how many components does the prediction need? ------------------------------------
+# ---- ex-10-enough --------------------------------------------------------------------------------
 
 
 def nearest(features: Tensor, prototypes: Tensor) -> Tensor:
@@ -194,12 +259,31 @@ def by_variance(features: Tensor, prototypes: Tensor, share: float) -> int:
     return int((values.cumsum(0) / values.sum() < share).sum()) + 1
 
 
+def bisected(features: Tensor, prototypes: Tensor, share: float, low: int = 0) -> int:
+    """`enough_components` by halving, as if more components never kept fewer labels."""
+    agreed = (nearest(steps(features), prototypes) == nearest(features, prototypes)).float().mean(1)
+    high = features.shape[1]
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if agreed[middle] >= share else (middle + 1, high)
+    return low
+
+
+def from_above(features: Tensor, prototypes: Tensor, share: float) -> int:
+    """The smallest k from which on no k fails."""
+    agreed = (nearest(steps(features), prototypes) == nearest(features, prototypes)).float().mean(1)
+    return max([k + 1 for k, value in enumerate(agreed.tolist()) if value < share], default=0)
+
+
+STEADY = "more components can keep fewer labels: halving, or coming from above, misses the first k; try all, from 0 on"
 ENOUGH_MISTAKES = (
     (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
-    (lambda *parts: enough_components(*parts) + 1,
-     "one too many: count the components, and try k = 0 (every pixel at the mean) too"),
-    (by_variance,
-     "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
+    (lambda *parts: max(enough_components(*parts), 1), "k = 0 is missing: every pixel at the mean may be enough already"),
+    (lambda *parts: enough_components(*parts) + 1, "one too many: count the components, k = 0 keeps none"),
+    (bisected, STEADY),
+    (lambda x, p, share: bisected(x, p, share, 1), STEADY),
+    (from_above, STEADY),
+    (by_variance, "you asked for a share of the variance. Asked is the share of pixels that keep their label"),
     (lambda x, p, share: enough_components(x, p, share, away=x.mean(0)),
      "the mean was not added back: a cosine is measured from the origin, so the labels went astray"),
     (lambda *parts: enough_components(*parts, label=nearest_by_length),
@@ -207,41 +291,77 @@ ENOUGH_MISTAKES = (
 )  # fmt: skip
 
 
-def draw_enough() -> tuple[Tensor, Tensor, float]:
-    """A cloud of decaying spread and two prototypes for which the known mistakes give other answers."""
+def steady_cloud() -> tuple[Tensor, Tensor]:
+    """Features (120, 12), mostly of one label, and two prototypes that are as far from their mean but not as askew."""
+    features = torch.randn(120, 12) * torch.linspace(3, 0.2, 12) + 7 * unit(torch.randn(12))
+    middle = features.mean(0)
+    along, aside = 3 * unit(middle), 2 * unit(torch.randn(12))
+    return features, torch.stack([middle - along + aside, middle + along + aside])
+
+
+def bumpy_cloud() -> tuple[Tensor, Tensor]:
+    """As `steady_cloud`; the second component tells the label, the third misleads, and the fourth puts it right."""
+    few = torch.where(torch.rand(120) < 0.2, 2.0, -1.0)  # where the third and fourth pull together
+    pull = torch.randn(120) * few.abs()
+    side = torch.randint(2, (120,)) * 5 - 2.5
+    parts = 3 * torch.randn(120), side, 1.5 * pull, 1.1 * pull * few.sign()
+    features = torch.cat([torch.stack(parts, 1), 0.3 * torch.randn(120, 8)], 1)
+    features[:, 11] += 4
+    towards = F.pad(torch.tensor([0, 1, 3, 3 * 1.5 / 1.1]), (0, 8))
+    aside = 4 * torch.eye(12)[11]
+    return features, torch.stack([unit(aside - towards), 4 * unit(aside + towards)])
+
+
+def draw_enough(kinds: Iterator[bool]) -> tuple[Tensor, Tensor, float]:
+    """Features, prototypes and a share; k = 0 is enough where the next of `kinds` says so, else k = 2, but not k = 3."""
+    zero = next(kinds)
+    share = (72.5 if zero else 94.5) / 120  # which no count of pixels meets to the bit
     while True:
+        features, prototypes = steady_cloud() if zero else bumpy_cloud()
         turn = torch.linalg.qr(torch.randn(12, 12))[0]
-        spread = torch.tensor([4.0, 3, 2.5, 2, 1.5, 1.2, 1, 0.8, 0.6, 0.4, 0.2, 0.1])
-        features = (torch.randn(300, 12) * spread) @ turn + 2 * torch.randn(12)
-        case = features, torch.randn(2, 12) * torch.tensor([[1.0], [4.0]]) + features.mean(0), 0.95
-        found = [enough_components(*case), *(wrong(*case) for wrong, _ in ENOUGH_MISTAKES)]
-        if found[0] > 1 and len(set(found)) == len(found):
+        case = features @ turn, prototypes @ turn, share
+        kept = (nearest(steps(case[0]), case[1]) == nearest(*case[:2])).sum(1)
+        if (kept[:5] / 120 - share).abs().min() < 0.02 or enough_components(*case) != (0 if zero else 2):
+            continue  # rounding moves a pixel or two
+        found = [wrong(*case) for wrong, _ in ENOUGH_MISTAKES]
+        if all(k != 0 for k in found[6:7]) and not {0, 1} & set(found[7:]) if zero else 2 not in found[2:7]:
             return case
 
 
 def enough(answer: harness.Answer) -> bool | None:
-    """Exercise 4: (N, C) features, (J, C) prototypes and a share -> the smallest k."""
+    """ex-10-enough: (N, C) features, (J, C) prototypes and a share -> the smallest k."""
+    kinds = itertools.cycle([True, False, False])
     return harness.implementation(
         answer,
         lambda *parts: torch.tensor(enough_components(*parts)),
-        draw_enough,
+        lambda: draw_enough(kinds),
         "right: the smallest number of components with which enough pixels keep their label",
         ENOUGH_MISTAKES,
         trials=3,
     )
 
 
-# ---- exercise 5: cheat the yardstick --------------------------------------------------------------
+# ---- ex-10-cheat ---------------------------------------------------------------------------------
+
+
+def drawn_cloud() -> tuple[Tensor, Tensor]:
+    """Features (2, N, C) of a support and a query whose lengths mean nothing, and labels (2, N)."""
+    labels = (torch.arange(160) % 4 == 0).long().expand(2, -1)
+    centres = torch.eye(2).repeat_interleave(4, 1)  # (2, C)
+    features = centres[labels] + 0.8 * torch.randn(2, 160, 8) + 0.3 * torch.randn(2, 1, 8)
+    return features * torch.exp(torch.randn(2, 160, 1)), labels
 
 
 def cloud() -> tuple[Tensor, Tensor]:
-    """Features (2, N, C) of a support and a query whose lengths mean nothing, and labels (2, N)."""
-    labels = (torch.arange(160) % 4 == 0).long().expand(2, -1)
-    centres = torch.stack(
-        [torch.cat([torch.ones(4), torch.zeros(4)]), torch.cat([torch.zeros(4), torch.ones(4)])]
-    )
-    features = centres[labels] + 0.25 * torch.randn(2, 160, 8) + 0.3 * torch.randn(2, 1, 8)
-    return features * torch.exp(torch.randn(2, 160, 1)), labels
+    """A drawn cloud where a cheat makes the prediction worse, and pixels of one length would make it better."""
+    while True:
+        features, labels = drawn_cloud()
+        evened = 0.01 * unit(features) + 1
+        before, plain, even = (judged(x, labels)[2] for x in (features, 0.01 * features + 1, evened))
+        if plain < before - 0.05 < before + 0.05 < even:
+            moved = [judged(0.01 * features + 3 * axis, labels)[2] for axis in torch.eye(8)]
+            if max(moved) < before:  # wherever the origin goes
+                return features, labels
 
 
 Judged = tuple[Tensor, Tensor, float]
@@ -265,7 +385,7 @@ def fault(found: Tensor, features: Tensor, before: Judged, after: Judged) -> str
             hint = ": a common factor does not change a direction" if name == "normalised" else ""
             return f"the {name} distances must fall to a tenth, the larger of yours is {ratio:.2f} of what it was{hint}"
     if after[2] > before[2] + 0.02:
-        return f"the distances fell, but the IoU rose from {before[2]:.2f} to {after[2]:.2f}: that was no cheating"
+        return f"the distances fell, but the IoU rose from {before[2]:.2f} to {after[2]:.2f}: that was no mere cheating"
     return ""
 
 
@@ -285,10 +405,153 @@ def cheated(value: list[Any], features: Tensor, labels: Tensor) -> harness.Verdi
 
 
 def cheat(answer: harness.Answer) -> bool | None:
-    """Exercise 5: a function of features (N, C) -> (N, C) that brings prototypes nearer to no avail."""
+    """ex-10-cheat: a function of features (N, C) -> (N, C) that brings prototypes nearer to no avail."""
 
     def both(features: Tensor, labels: Tensor) -> list[Any] | None:
         parts = [answer(part) for part in features]
         return None if harness.blank(*parts) else parts
 
-    return harness.inspected(both, cheated, cloud)
+    return harness.inspected(both, cheated, cloud, trials=3)
+
+
+# ---- ex-10-pairs ---------------------------------------------------------------------------------
+
+Scores = Mapping[tuple[int, int], float]  # (seed, fold) -> a score
+
+
+def seeds_of(*scores: Scores, folds: Callable[..., bool] = all) -> list[int]:
+    """The seeds that each of `scores` has on all folds, or on any."""
+    seeds = sorted({seed for some in scores for seed, _ in some})
+    return [s for s in seeds if folds(all((s, f) in some for some in scores) for f in range(4))]
+
+
+def differences(par: Scores, without: Scores) -> list[list[float]]:
+    """(S, 4): with minus without, a row for each training seed that both have on all four folds."""
+    return [[par[s, f] - without[s, f] for f in range(4)] for s in seeds_of(par, without)]
+
+
+def every_pair(par: Scores, without: Scores) -> list[float]:
+    """All pairs of trainings in a row, seed by seed."""
+    return [par[key] - without[key] for key in sorted(par) if key in without]
+
+
+def mean_of(scores: Scores) -> float:
+    """The mean of all there is."""
+    return sum(scores.values()) / len(scores)
+
+
+PAIR_MISTAKES = (
+    (lambda par, without: differences(without, par), "the sign is wrong: with PAR minus without, so that a gain is above 0"),
+    (lambda par, without: [list(column) for column in zip(*differences(par, without))],
+     "your rows are folds: `finding` takes a row for a repetition, and only a seed repeats a training"),
+    (every_pair, "each pair of trainings became a row of its own, lone folds too: `finding` would take "
+     "four folds of one seed for four repetitions"),
+    (lambda par, without: [[row] for row in every_pair(par, without)],
+     "each pair of trainings became a row of its own, lone folds too: a row is a seed, with its four folds"),
+    (lambda par, without: sum(differences(par, without), []), "the rows ran together: keep a row of four for each seed"),
+    (lambda par, without: [[par[s, f] - without[s, f] for f in range(4) if (s, f) in par and (s, f) in without]
+                           for s in seeds_of(par, without, folds=any)],
+     "a seed that lacks a fold is among them: its mean is one over other folds, and no repetition of the same"),
+    (lambda par, without: [sum(row) / 4 for row in differences(par, without)],
+     "the folds are averaged already: keep them apart, `finding` takes their mean itself"),
+    (lambda par, without: mean_of(par) - mean_of(without),
+     "a difference of two means over whatever was trained: pair same seed with same seed, same fold with same fold"),
+    (lambda par, without: differences(par, without)[:1], "only the first seed: all that are complete count"),
+)  # fmt: skip
+
+
+def draw_pairs() -> tuple[dict[tuple[int, int], float], ...]:
+    """Scores of seeds that are complete, that only one fold has, and that lack a fold on one side, in any order."""
+    seeds = torch.randperm(9)[:4].sort().values.tolist()
+    whole = [(s, f) for s in seeds for f in range(4)]
+    lone, torn = (seeds[i] for i in torch.randperm(4)[:2].tolist())
+    tables = []
+    for side in (0, 1):
+        keys = [(s, f) for s, f in whole if not (s == lone and f) and not (s == torn and f == 2 and side)]
+        tables.append({keys[i]: 10 * float(torch.rand(())) for i in torch.randperm(len(keys)).tolist()})
+    return tuple(tables)
+
+
+def rows_equal(a: Any, b: Any) -> bool:
+    """Whether two tables agree, whatever their rows are."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping) or not hasattr(value, "__len__") or not getattr(value, "shape", (1,)):
+            return float(value)
+        return [plain(one) for one in value]
+
+    return harness.equal(harness.read(plain, a), b) if isinstance(b, list) else harness.equal(a, b)
+
+
+def pairs(answer: harness.Answer) -> bool | None:
+    """ex-10-pairs: two tables {(seed, fold): score} -> a row of four differences for each complete seed."""
+    return harness.implementation(
+        answer,
+        differences,
+        draw_pairs,
+        "right: same seed, same fold, and only seeds that have all four",
+        PAIR_MISTAKES,
+        same=rows_equal,
+    )
+
+
+# ---- ex-10-claim ---------------------------------------------------------------------------------
+
+
+def claim(answer: object) -> bool | None:
+    """ex-10-claim: what 81 and 80 with three seeds each allow to say."""
+    return harness.choice(
+        answer,
+        "c",
+        {
+            "a": "not a: the interval over the seeds holds zero, so another three seeds might well turn the sign",
+            "b": "not b: an interval that holds zero also holds +1.9, and `open` is no proof of `nothing`",
+            "c": "right: the interval holds zero, and whatever lies in it has not been ruled out",
+            "d": "not d: episodes are drawn from the same two trainings; more of them tell nothing of a third",
+        },
+    )
+
+
+# ---- ex-10-neighbours ----------------------------------------------------------------------------
+
+
+def neighbours_of(cosines: Tensor, itself: float = -float("inf")) -> Tensor:
+    """For each row of (N, N) the column of its largest value, with `itself` on the diagonal: (N,)."""
+    return cosines.clone().fill_diagonal_(itself).argmax(1)
+
+
+NEIGHBOUR_MISTAKES = (
+    (lambda x: x.argmax(1), "some class is its own neighbour: leave the diagonal out"),
+    (lambda x: x.argsort(1, descending=True)[:, 1],
+     "you took the second largest of each row: a class may be nearer to another than to itself, so mask the diagonal"),
+    (lambda x: neighbours_of(x, 0.0), "0 on the diagonal, or 1 off it, still wins where all others are below 0: -inf is safe"),
+    (lambda x: neighbours_of(-x), "these are the farthest: a large cosine is near"),
+    (lambda x: x.clone().fill_diagonal_(-2).amax(1), "these are the cosines: asked is which class, the index"),
+    (lambda x: neighbours_of(x.abs()), "you took absolute values: a cosine of -0.9 is far"),
+    (lambda x: neighbours_of(x) + 1, "one too high: count classes from 0, as the rows"),
+)  # fmt: skip
+
+
+def draw_cosines() -> tuple[Tensor]:
+    """A symmetric matrix (9, 9) with a row below 0, a row nearer to another than to itself, a mild diagonal."""
+    while True:
+        x = 1.8 * torch.rand(9, 9) - 0.9
+        x = (x + x.T) / 2
+        x.fill_diagonal_(0.9)
+        x[0, 1:] = x[1:, 0] = -0.2 - 0.7 * torch.rand(8)
+        x[1, 2], x[2, 1] = 0.97, 0.97
+        x = x[order := torch.randperm(9)][:, order]
+        found = [wrong(x) for wrong, _ in NEIGHBOUR_MISTAKES]
+        if not any(torch.equal(one, neighbours_of(x)) for one in found):
+            return (x,)
+
+
+def neighbours(answer: harness.Answer) -> bool | None:
+    """ex-10-neighbours: cosines (N, N) -> the nearest other class of each row, (N,)."""
+    return harness.implementation(
+        answer,
+        neighbours_of,
+        draw_cosines,
+        "right: the largest of each row, itself left out",
+        NEIGHBOUR_MISTAKES,
+    )

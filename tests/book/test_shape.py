@@ -16,6 +16,7 @@ SECOND = (
     "06_training",
     "08_weak_annotations",
     "09_interactive",
+    "10_embedding_space",
     "11_full_scale",
 )  # the chapters of the second edition: all, in the end
 
