@@ -77,8 +77,6 @@ MEAN_IOU_MISTAKES = (
      "this is the sum over the classes: divide by the number of those that were drawn"),
     (lambda n, c, tests: np.nanmedian(class_ious(n, c, tests)), "this is the classes' median: their mean is wanted"),
     (lambda n, c, tests: np.median(divide(n)), "this is the median over episodes: add up, divide for each class, average"),
-    (lambda n, c, tests: np.average(class_ious(n, c, np.unique(c)), weights=[n[c == k].sum() for k in np.unique(c)]),
-     "classes with many pixels weigh more in your mean: one vote for each class"),
     (lambda n, c, tests: np.average(class_ious(n, c, np.unique(c)), weights=[n[c == k][:, ::2].sum() for k in np.unique(c)]),
      "classes with large objects weigh more in your mean: one vote for each class"),
     (lambda n, c, tests: class_ious(n, c, np.unique(c))[0],

@@ -13,6 +13,7 @@ SECOND = (
     "03_prototypes",
     "04_matching",
     "05_alignment",
+    "07_evaluation",
 )  # the chapters of the second edition: all, in the end
 
 

@@ -401,6 +401,15 @@ def test_wrong_answers_are_refused(exercise, answer, capsys):
         assert said(capsys).startswith("✗ ")
 
 
+@pytest.mark.parametrize("level, share", [(0.9, 84), (0.99, 131), (0.98, 119)])
+def test_an_interval_of_another_level_is_told(level, share, capsys):
+    """A single interval may look right: eight more are drawn, and their widths compared."""
+    for _ in range(5):
+        assert check.interval(resample(check.right_mean_iou, level)) is False
+        assert "as wide as they should be" in (told := said(capsys))
+        assert abs(int(told.split("%")[0].split()[-1]) - share) < 12
+
+
 def test_a_forgotten_return_is_told(capsys):
     def forgets(*case):
         len(case)
