@@ -55,7 +55,7 @@ def test_a_bootstrap_by_loop_passes(capsys):
 
 def test_a_thousand_resamples_are_enough(capsys):
     """Their scatter is a 46th of the width at either end; the check allows a sixth."""
-    for _ in range(40):
+    for _ in range(12):
         assert (
             check.interval(lambda *x: check.ends(check.resampled(*x[:3], check.drawn(len(x[0]), x[3]))))
             is True
