@@ -450,7 +450,7 @@ def trust(answer: object) -> bool | None:
 
 def right_found(differences: np.ndarray) -> Interval:
     """The 95 % interval of differences (S, F) over training seeds, by the book's one rule."""
-    return finding(differences)[1:3]
+    return finding(differences.tolist())[1:3]
 
 
 def student(gaps: np.ndarray, t: float | None = None, ddof: int = 1, root: float = 0.5) -> Interval:
