@@ -40,6 +40,11 @@ def class_ious(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int,
     return divide(np.stack([counts[classes == c].sum(0) for c in test_classes]))
 
 
+def of_drawn(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """`class_ious` of the classes that were drawn."""
+    return class_ious(counts, classes, tuple(np.unique(classes).tolist()))
+
+
 def right_mean_iou(counts: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> float:
     """The mean over the classes that were drawn, of counts (E, 3) and classes (E,)."""
     return float(np.nanmean(class_ious(counts, classes, test_classes)))
@@ -77,9 +82,9 @@ MEAN_IOU_MISTAKES = (
      "this is the sum over the classes: divide by the number of those that were drawn"),
     (lambda n, c, tests: np.nanmedian(class_ious(n, c, tests)), "this is the classes' median: their mean is wanted"),
     (lambda n, c, tests: np.median(divide(n)), "this is the median over episodes: add up, divide for each class, average"),
-    (lambda n, c, tests: np.average(class_ious(n, c, np.unique(c)), weights=[n[c == k][:, ::2].sum() for k in np.unique(c)]),
+    (lambda n, c, tests: np.average(of_drawn(n, c), weights=[n[c == k][:, ::2].sum() for k in np.unique(c)]),
      "classes with large objects weigh more in your mean: one vote for each class"),
-    (lambda n, c, tests: class_ious(n, c, np.unique(c))[0],
+    (lambda n, c, tests: of_drawn(n, c)[0],
      "only the first class counts: does your `return` stand inside the loop?"),
 )  # fmt: skip
 
@@ -115,7 +120,8 @@ def right_score(
 
 def of_void(counts: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Counts (E, 3) with every void pixel missed."""
-    return counts + np.array([0, 0, 1]) * (~valid).sum((1, 2))[:, None]
+    void: np.ndarray = np.array([0, 0, 1]) * (~valid).sum((1, 2))[:, None]
+    return counts + void
 
 
 def mean_share(of: np.ndarray, among: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
@@ -123,7 +129,7 @@ def mean_share(of: np.ndarray, among: np.ndarray, classes: np.ndarray, test_clas
     return np.mean([of[classes == c].sum() / among[classes == c].sum() for c in test_classes])
 
 
-SCORE_MISTAKES = (
+SCORE_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda p, y, c, t: MEAN_IOU_MISTAKES[1][0](counted(p, y, 0), c, t),
      "this is the colleague's number still. What happens to a void pixel, and what is averaged inside a class?"),
     (lambda p, y, c, t: MEAN_IOU_MISTAKES[1][0](counted(p, y), c, t),
@@ -373,16 +379,19 @@ def two_numbers(value: Any) -> Interval:
     return low, high
 
 
+QUANTILES = "the middle 95 % of the thousand scores lies between the quantiles 0.025 and 0.975 (0.05 and 0.95 leave 90 %)"
+
+
 def no_interval(values: list[tuple[float, ...]], truths: list[Interval]) -> str:
     """What to say of intervals that no known mistake explains."""
     if () in values:
         return "return two numbers, (low, high)"
     low, high = truths[-1]
     yours = "[{:.3f}, {:.3f}]".format(*values[-1])
-    shares = [(b - a) / (d - c) for (a, b), (c, d) in zip(values, truths)]
-    if max(shares) < 0.85 or min(shares) > 1.15:
-        width = f"{np.mean(shares):.0%} as wide as they should be"
-        return f"your intervals are {width}: take the quantiles 0.025 and 0.975 of the thousand scores themselves"
+    ours, right = np.array(values), np.array(truths)
+    width, off = np.ptp(ours, 1) / np.ptp(right, 1), (ours - right).mean(1) / np.ptp(right, 1)
+    if abs(off).max() < 0.15 and abs(width.mean() - 1) > 0.1:
+        return f"your intervals are {width.mean():.0%} as wide as they should be: {QUANTILES}"
     return f"on one of the tests about [{low:.3f}, {high:.3f}] is right, yours is {yours}"
 
 
@@ -406,10 +415,7 @@ def other_level(answer: harness.Answer) -> str:
         widths.append((high - low) / (truth[1] - truth[0]))
     if 0.92 < (share := np.mean(widths)) < 1.08:
         return ""
-    return (
-        f"your intervals are {share:.0%} as wide as they should be: the middle 95 % lies between the quantiles 0.025 and "
-        "0.975 (0.05 and 0.95 leave 90 %)"
-    )
+    return f"your intervals are {share:.0%} as wide as they should be: {QUANTILES}"
 
 
 def interval(answer: harness.Answer) -> bool | None:
