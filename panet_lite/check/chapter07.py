@@ -120,8 +120,8 @@ def right_score(
 
 def of_void(counts: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Counts (E, 3) with every void pixel missed."""
-    void: np.ndarray = np.array([0, 0, 1]) * (~valid).sum((1, 2))[:, None]
-    return counts + void
+    missed: np.ndarray = counts + np.array([0, 0, 1]) * (~valid).sum((1, 2))[:, None]
+    return missed
 
 
 def mean_share(of: np.ndarray, among: np.ndarray, classes: np.ndarray, test_classes: tuple[int, ...]) -> Any:
