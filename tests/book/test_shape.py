@@ -14,6 +14,7 @@ SECOND = (
     "04_matching",
     "05_alignment",
     "06_training",
+    "07_evaluation",
     "08_weak_annotations",
     "09_interactive",
     "10_embedding_space",
