@@ -7,7 +7,9 @@ raises: a reader's error becomes a sentence.
 import dis
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,9 +55,11 @@ def blank(*answers: object) -> bool:
 
 
 def yours(check: Callable[[Answer], bool | None], answer: Answer, module: Answer) -> Answer:
-    """The reader's function where its check passes, else the module's: what the chapter goes on with, said in a line."""
-    passed = check(answer)
-    print("  The chapter goes on with", "your function." if passed else f"the module's, {module.__name__}.")
+    """The reader's function where its check passes, else the module's: what the chapter goes on with, said in the line."""
+    with redirect_stdout(StringIO()) as said:
+        passed = check(answer)
+    whose = "yours" if passed else f"the module's {module.__name__}"
+    print(said.getvalue().rstrip("\n") + f"; the chapter goes on with {whose}")
     return answer if passed else module
 
 

@@ -95,14 +95,22 @@ def test_right_values_of_a_gpu_are_right():
 
 
 @pytest.mark.parametrize(
-    "passed, goes_on", [(True, "your function."), (False, "the module's, abs."), (None, "the module's, abs.")]
+    "passed, line",
+    [
+        (True, "✓ so; the chapter goes on with yours"),
+        (False, "✗ so; the chapter goes on with the module's abs"),
+        (None, "… so; the chapter goes on with the module's abs"),
+    ],
 )
-def test_a_chapter_goes_on_with_what_is_right(capsys, passed, goes_on):
+def test_a_chapter_goes_on_with_what_is_right(capsys, passed, line):
     def mine(x):
         return x
 
-    assert harness.yours(lambda answer: passed, mine, abs) is (mine if passed else abs)
-    assert capsys.readouterr().out == f"  The chapter goes on with {goes_on}\n"
+    def check(answer):
+        return harness.say(passed, "so")
+
+    assert harness.yours(check, mine, abs) is (mine if passed else abs)
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def only(values, truth):
