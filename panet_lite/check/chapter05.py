@@ -84,6 +84,12 @@ PROTOTYPE_MISTAKES = (
      "the last two dimensions have changed places: (B, J, C) is wanted, a vector for each class"),
     (lambda features, logits, labels: pooled(features[:, :1], found(logits)[:, :1]),
      "you used the first query only: the pixels of all queries are pooled jointly"),
+    (lambda features, logits, labels: pooled(features, truth_masks(labels.where(labels != VOID, 0 * labels), logits.shape[2])),
+     "you pooled under the truth (labels), void as background. PAR pools under what the model predicted"),
+    (lambda features, logits, labels: pooled(F.normalize(features, dim=2), found(logits)),
+     "you made the features one long before the mean: average them as they are"),
+    (lambda features, logits, labels: pooled(features, found(logits)).roll(-1, 1),
+     "the background stands last: it comes first"),
     (lambda features, logits, labels: pooled(features, found(-logits)),
      "you took the least likely class: arg max, not arg min"),
     (lambda features, logits, labels: pooled(features, (logits > 0).float()),
@@ -120,12 +126,23 @@ def query_prototypes(answer: harness.Answer) -> bool | None:
     _, error = harness.attempt(answer, draw_prototypes())
     if "Class values must be" in error or "index 255" in error:
         return harness.say(False, f"{PROTOTYPE_MISTAKES[2][1]} ({error})")
+
+    def lacks() -> str:
+        features, logits, labels = draw_prototypes()
+        value, _ = harness.attempt(answer, (features, logits.requires_grad_(), labels))
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            return ""
+        (slope,) = torch.autograd.grad(value.sum(), logits, allow_unused=True)
+        leak = "the values are right, but a gradient reaches the query's logits: the mask is an arg max, and has none"
+        return "" if slope is None or not slope.any() else leak
+
     return harness.implementation(
         answer,
         from_prediction,
         draw_prototypes,
         "right: a hard mask, one mean over all queries, and a finite answer where a class was never predicted",
         PROTOTYPE_MISTAKES,
+        lacks=lacks,
     )
 
 
@@ -199,9 +216,11 @@ LABEL_MISTAKES = (
     (lambda y: (y == 1).long(), "you looked for class 1 in the images of every way: way 2's own class has label 2"),
     (lambda y: torch.where(own(y.long() + 1), 1, torch.where(y == 0, 0, VOID)),
      "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
-    (lambda y: 1 - alignment.way_labels(y), "object and background have changed places"),
-    (lambda y: torch.where(alignment.way_labels(y) == VOID, -1, alignment.way_labels(y)),
-     "what is not asked about is 255 in this book, not -1"),
+    (lambda y: (z := alignment.way_labels(y).long()).where(z == VOID, 1 - z), "object and background have changed places"),
+    *((lambda y, instead=instead: (z := alignment.way_labels(y).long()).where(z != VOID, torch.tensor(instead)),
+       f"what is not asked about is 255 in this book, not {instead}") for instead in (-1, -100)),
+    (lambda y: torch.where(own(y.flip(1)).flip(1), 1, torch.where(y == 0, 0, VOID)),
+     "the ways are counted backwards: the first of dimension 1 has label 1"),
     (lambda y: torch.zeros_like(y), "everything became background"),
     (lambda y: torch.where(own(y.transpose(1, 2)).transpose(1, 2), 1, torch.where(y == 0, 0, VOID)),
      "you compared with the number of the shot: the ways are dimension 1"),

@@ -80,6 +80,7 @@ def prototypes_kept(features, logits, labels):
 
 
 def labels_in_place(labels):
+    labels = labels.clone()
     for way in range(labels.shape[1]):
         image = labels[:, way].clone()
         labels[:, way][image == way + 1] = 1

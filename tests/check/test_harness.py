@@ -113,6 +113,25 @@ def test_a_chapter_goes_on_with_what_is_right(capsys, passed, line):
     assert capsys.readouterr().out == f"{line}\n"
 
 
+def spoils(x):
+    x += x
+    return x
+
+
+def spoils_then_copies(x):
+    x *= 2
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+@pytest.mark.parametrize("one", [torch.ones(2, 3), np.ones(4), torch.ones(2, dtype=torch.uint8)])
+@pytest.mark.parametrize("answer", [spoils, spoils_then_copies])
+def test_right_numbers_that_spoil_the_inputs_are_refused(answer, one, capsys):
+    """The chapter goes on with what it handed over: `weight *= scale` would change a network's own weights."""
+    assert implementation(answer, lambda x: 2 * x, lambda: (one,), "right") is False
+    assert "writes into its inputs" in capsys.readouterr().out
+    assert implementation(lambda x: 2 * x, lambda x: 2 * x, lambda: (one,), "right") is True
+
+
 def only(values, truth):
     """What the harness says of a function that gives `values`, where the truth is `truth`."""
     return harness.implementation(lambda x: values, lambda x: truth, lambda: (1,), "right")
