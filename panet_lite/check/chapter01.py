@@ -12,7 +12,18 @@ from torch import Tensor
 
 from ..datasets import VOID
 from ..episodes import Draw, Episode, EpisodeSampler, episode_labels
-from .harness import Answer, attempt, blank, equal, implementation, number, verdict, whole
+from .harness import (
+    Answer,
+    attempt,
+    blank,
+    equal,
+    gave_nothing,
+    harmed,
+    implementation,
+    number,
+    verdict,
+    whole,
+)
 
 # ---- numbers to predict ---------------------------------------------------------------------------
 
@@ -22,6 +33,9 @@ COUNT_MISTAKES = (
     (math.comb(IMAGES, SHOTS + 1), "6 images are chosen, yes, but which of the 6 is the query makes a difference"),
     (math.perm(IMAGES, SHOTS + 1), "this counts the supports in order, but a prototype is a mean: their order makes no new episode"),
     (math.comb(IMAGES, SHOTS), "these are the support sets; each still wants a query"),
+    (IMAGES**SHOTS * (IMAGES - SHOTS), "this lets an image stand twice among the supports, and counts them in order"),
+    (math.perm(IMAGES, SHOTS), "this counts the supports in order, and each set still wants a query"),
+    (math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS - 1), "20 images less 5 supports leave 15 for the query"),
     (IMAGES * (IMAGES - 1), "that is the number of 1-shot episodes; here are 5 supports"),
 )  # fmt: skip
 
@@ -31,7 +45,7 @@ def count(answer: object) -> bool | None:
     return number(
         answer,
         math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS),
-        0.5,
+        0.1,
         "232,560: C(20, 5) support sets, and 15 images left to be the query of each",
         "not that: first count the sets of 5 supports among 20 images, then the images left for the query",
         COUNT_MISTAKES,
@@ -43,6 +57,9 @@ LOST_MISTAKES = (
     (0.75, "3 times 1/4 counts images with two unseen classes twice; go by the images that show none"),
     (1 - 0.75**3, "close, but this lets a class stand in the image twice; after a seen class, 14 of 19 are seen"),
     (math.comb(15, 3) / math.comb(20, 3), "this is the share of images without any unseen class, those that stay"),
+    (5 * math.comb(15, 2) / math.comb(20, 3), "this is the share with exactly one unseen class: two or three count as well"),
+    (math.comb(5, 3) / math.comb(20, 3), "this is the share with three unseen classes: one is enough"),
+    (100 - 100 * math.comb(15, 3) / math.comb(20, 3), "right in per cent: a number between 0 and 1 is wanted"),
 )  # fmt: skip
 
 
@@ -112,6 +129,12 @@ RELABEL_MISTAKES = (
     (changed(lambda ways, y: torch.where((ways == 0) & (y != 0), 255, ways)), "classes that are not of this episode are background (0) here, not void"),
     (changed(lambda ways, y: torch.where(ways == 0, y, ways)), "the episode's classes are right; other classes keep their number, but must become background (0)"),
     (lambda y, classes: in_place(torch.where(episode_labels(y, classes) == 0, 0, y), classes), "you replace within the map you still read: what has just become 1 is then taken for the data set's class 1. Write into a fresh map"),
+    (lambda y, classes: episode_labels(y, list(classes)[::-1]), "the ways stand in reverse: the first of `classes` is 1"),
+    (changed(lambda ways, y: torch.where((ways > 0) & (ways != 255), 1, ways)), "every class became 1: the second class of the episode is 2"),
+    (changed(lambda ways, y: (ways > 0) & (ways != 255)), "this is a mask, true where any class is: a label map says which one, and keeps 255"),
+    (lambda y, classes: y, "this is the map as it came, with the data set's labels"),
+    (changed(lambda ways, y: torch.where((ways > 1) & (ways != 255), 0, ways)), "only the first class is there: does `return` stand inside the loop?"),
+    (lambda y, classes: torch.where((y == 255) | (y <= len(classes)), y, 0), "you look for 1, 2, ... in the data set's map: look for the labels in `classes`"),
     (in_place, "two things: other classes must become 0, and you overwrite the map you still read. Start from a fresh map of zeros"),
 )  # fmt: skip
 
@@ -218,6 +241,8 @@ def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: 
 
 def sampler_lacks(draws: list[Drawn], pools: dict[int, np.ndarray], ways: int) -> str:
     """What draws that keep the rules never do, as a sentence; "" where each thing has its turn."""
+    if all(same_draw(draws[0], other) for other in draws):
+        return "every index gives the same episode: make the generator from seed and index"
     if len({c for classes, _, _ in draws for c in classes}) < len(pools):
         return "some classes are never drawn: every class should have its turn"
     if ways > 1:
@@ -270,11 +295,17 @@ def seed_fault(answer: Answer, sampler: EpisodeSampler) -> str:
     """Whether another seed gives other episodes, as a sentence; "" where it does."""
     scenes: Any = sampler.dataset
     after = EpisodeSampler(scenes, scenes.pools, sampler.ways, sampler.shots, seed=sampler.seed + 1)
-    first, second = ([drawn(attempt(answer, (s, i))[0]) for i in range(40)] for s in (sampler, after))
+    first, second = ([drawn(attempt(answer, (s, i))[0]) for i in range(300)] for s in (sampler, after))
     if all(a and b and same_draw(a, b) for a, b in zip(first, second)):
         return "another seed gives the same episodes: make the generator from seed and index"
     if all(a and b and same_draw(a, b) for a, b in zip(first[1:], second)):
         return "the run of the next seed is this run, moved by one episode: give default_rng the pair [seed, index]"
+    keys = [
+        {(tuple(d[0].tolist()), tuple(d[1].ravel().tolist()), d[2]) for d in run if d}
+        for run in (first, second)
+    ]
+    if len(keys[0] & keys[1]) > len(keys[1]) / 2:
+        return "the run of the next seed holds most of this run's episodes: give default_rng the pair [seed, index]"
     return ""
 
 
@@ -289,7 +320,7 @@ def sampler(answer: Answer) -> bool | None:
         lacks = partial(sampler_lacks, pools=toy.pools, ways=ways)
         fault = diagnose(lambda i, toy=toy: attempt(answer, (toy, i)), 500, faults, lacks, again)  # type: ignore[misc]
         if fault != "":
-            return verdict(fault, "")
+            return verdict(fault, "") if fault else gave_nothing(answer)
         if fault := seed_fault(answer, toy):
             return verdict(fault, "")
     return verdict("", "1,000 episodes on fresh toy data, and not one breaks a rule")
@@ -380,7 +411,7 @@ def load(answer: Answer) -> bool | None:
                 break
         value, error = attempt(answer, (toy, draw))
         if blank(value) and not error:
-            return verdict(None, "")
+            return gave_nothing(answer)
         if fault := error or load_fault(value, toy, draw):
             return verdict(fault, "")
     return verdict("", "right: five tensors, images in 0..1, all maps in the episode's own numbers")
@@ -467,7 +498,7 @@ def costs(answer: Answer) -> bool | None:
         case = toy_coverage()
         value, error = attempt(answer, case)
         if error or blank(value):
-            return verdict(error or None, "")
+            return verdict(error, "") if error else gave_nothing(answer)
         try:
             value = [float(v) for v in value]
         except (TypeError, ValueError, RuntimeError):
@@ -484,7 +515,7 @@ def costs(answer: Answer) -> bool | None:
             if all(equal(value[k], mistakes[k][turn][0]) for value, _, mistakes in found):
                 return verdict(f"{name} {why}", "")
         return verdict(f"{name} is not right: count it by hand in a table of three images", "")
-    return verdict("", "right: three shares, on fresh tables")
+    return verdict(harmed(answer, toy_coverage()), "right: three shares, on fresh tables")
 
 
 # ---- leaks ----------------------------------------------------------------------------------------
@@ -495,7 +526,7 @@ def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
     rng = toy_generator()
     shows = np.ones((images, 7), bool)  # the background is everywhere
     shows[:, 1:] = rng.random((images, 6)) < 0.3
-    seen = sorted(int(c) for c in rng.choice(np.arange(1, 7), 4, replace=False))
+    seen = sorted(int(c) for c in rng.choice(np.arange(1, 6), 4, replace=False))  # the last is never seen
     alone = [c for c in range(1, 7) if c not in seen] * 4  # 4 images of each unseen class by itself
     pairs = [(c, seen[(k + turn % 2) % 4]) for turn in range(6) for k, c in enumerate(seen)]
     together: list[tuple[int, int] | int] = [*pairs, *alone]
@@ -530,9 +561,10 @@ def leak_lacks(draws: list[Drawn], shows: np.ndarray, seen: list[int]) -> str:
     clean = set(np.flatnonzero(shows[:, seen].any(1) & ~shows[:, unseen].any(1)).tolist())
     if len({int(c) for label, _, _ in draws for c in label}) < len(seen):
         return "tight, but some seen classes are never drawn"
-    if clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)}:
-        return "tight, but too strict: images that show several seen classes may stay"
-    return ""
+    never = sorted(clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)})
+    if (shows[np.ix_(never, seen)].sum(1) == 1).any():
+        return "tight, but some images are never drawn: choose at random among all that are clean"
+    return "tight, but too strict: images that show several seen classes may stay" if never else ""
 
 
 def leak(answer: Answer) -> bool | None:
@@ -546,6 +578,9 @@ def leak(answer: Answer) -> bool | None:
         partial(leak_lacks, shows=shows, seen=seen),
         "the same generator gives another episode each time: draw from `rng` only",
     )
+    if fault is None:
+        return gave_nothing(answer)
     return verdict(
-        fault, "tight: 400 training episodes on fresh toy data, no test class and no repeated image"
+        fault or harmed(answer, (shows, seen, 2, np.random.default_rng(seed))),
+        "tight: 400 training episodes on fresh toy data, no test class and no repeated image",
     )

@@ -117,6 +117,9 @@ def side(answer: object) -> bool | None:
             (21, "21 is what a fourth pool of stride 2 would leave: maxpool4 has stride 1 here"),
             (40, "321 / 8 rounded down is 40, but a pool with kernel 3 and padding 1 rounds its halves up"),
             (39, "39 is what pools with kernel 2 and no padding leave: ours have kernel 3 and padding 1"),
+            (20, "20 and 10 are what four or five halvings leave, rounded down: three pools have stride 2"),
+            (10, "20 and 10 are what four or five halvings leave, rounded down: three pools have stride 2"),
+            (321 / 8, "a side is a whole number: each pool rounds its half up"),
             (11, "11 is the side behind five halvings: maxpool4 has stride 1, and maxpool5 is gone"),
         ],
     )
@@ -330,7 +333,7 @@ def fold_inputs() -> tuple[Any, ...]:
 
 FOLD_MISTAKES = (
     (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, 0.0, g, bt),
-     "eps is missing: BatchNorm divides by the root of (var + eps)"),
+     "eps is missing, or is not the one that is given: BatchNorm divides by the root of (var + eps)"),
     (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, (v + e) ** 2 - e, e, g, bt),
      "you divide by the variance: BatchNorm divides by its square root"),
     (lambda w, b, m, v, e, g, bt: fold_reference(w, 0 * b, m, v, e, g, bt),
@@ -383,7 +386,10 @@ def fold(answer: harness.Answer) -> bool | None:
 
 # ---- repairing a backbone ----------------------------------------------------------------------
 
-WIDTH, SIZE = 1 / 16, 128  # small enough to try, large enough that each mistake leaves another side
+WIDTHS, SIZE = (
+    (1 / 16, 1 / 32),
+    128,
+)  # small enough to try, large enough that each mistake leaves another side
 SIDES = {
     8: "a 128-pixel image leaves 8 x 8 features, it should be 16 x 16: one pool halves too many; "
     "maxpool4 has stride 1 and maxpool5 is gone",
@@ -399,11 +405,11 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def compared(network: object) -> harness.Verdict:
+def compared(network: object, width: float) -> harness.Verdict:
     """What a backbone's convolutions and features say of it, once it has the weights of the package's."""
     if not isinstance(network, nn.Module):
         return False, f"return the network, an nn.Sequential, not {type(network).__name__}"
-    truth, images = VGG16(WIDTH), torch.randn(2, 3, SIZE, SIZE)
+    truth, images = VGG16(width), torch.randn(2, 3, SIZE, SIZE)
     wanted = [c.weight.shape for c in convolutions(truth)]
     if [c.weight.shape for c in convolutions(network)] != wanted:
         return (
@@ -435,7 +441,8 @@ def compared(network: object) -> harness.Verdict:
 
 def backbone(build: harness.Answer) -> bool | None:
     """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
-    return harness.inspected(lambda: build(WIDTH), compared)
+    widths = iter(WIDTHS)
+    return harness.inspected(build, compared, lambda: (next(widths),), len(WIDTHS))
 
 
 # ---- the last ReLU, and judging a backbone -----------------------------------------------------
@@ -477,11 +484,11 @@ def area_under_curve(likeness: Tensor, inside: Tensor, outside: Tensor) -> float
     return (a @ wins @ b / (a.sum() * b.sum())).item()
 
 
-def separation_inputs() -> tuple[Tensor, Tensor, Tensor]:
-    """Likeness with ties, and shares of object and rest (5, 6), with void in between."""
+def separation_inputs(sign: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Likeness, higher inside for sign 1 and lower for -1, with ties, and shares of object and rest (5, 6), with void in between."""
     inside = (torch.rand(5, 6) * 1.6 - 0.4).clamp(0, 1)
     outside = (1 - inside) * torch.rand(5, 6).round(decimals=1)
-    return torch.randint(-3, 4, (5, 6)) / 4 + inside.round(decimals=0) / 2, inside, outside
+    return torch.randint(-3, 4, (5, 6)) / 4 + sign * inside.round(decimals=0) / 2, inside, outside
 
 
 def hard(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
@@ -545,10 +552,11 @@ def which_number(values: list[Any], truths: list[Any]) -> str:
 
 def separation(answer: harness.Answer) -> bool | None:
     """ex-02-separation: how often an object's pixel is more alike than another, the area under the ROC curve."""
+    signs = cycle([1, -1])
     return harness.implementation(
         answer,
         area_under_curve,
-        separation_inputs,
+        lambda: separation_inputs(next(signs)),
         "right: no threshold, no scale; a half is guessing, 1 is perfect",
         SEPARATION_MISTAKES,
         otherwise=which_number,

@@ -86,6 +86,11 @@ def without_gradient(answer: Answer, features: Tensor, *others: Tensor) -> str:
         value, error = attempt(answer, (leaf, *others))
         if not error and isinstance(value, Tensor) and value.requires_grad:
             (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+            if slope is not None and slope.isnan().any():
+                return (
+                    "the numbers are right, but the gradient is not a number where a mask is empty: add 1e-5 to "
+                    "the area, instead of mending 0 / 0 afterwards"
+                )
             if slope is not None and slope.any():
                 return ""
     return (
@@ -194,7 +199,7 @@ def pool_lacks(answer: Answer) -> str:
     return (
         borrowed(answer, (features, mask), masked_average_pool, support_prototypes)
         or empty_mask_fault(answer)
-        or without_gradient(answer, features, mask)
+        or without_gradient(answer, features, torch.cat([mask[:1], 0 * mask[1:]]))
     )
 
 
@@ -204,6 +209,10 @@ def near(values: list[Any], truths: list[Any]) -> str:
         cosines = torch.cat(
             [cosine_similarity(v.double(), t.double(), dim=-1) for v, t in zip(values, truths)]
         )
+        if cosines.min() > 0.9999 and all(
+            torch.allclose(v.norm(dim=-1), torch.tensor(1.0).to(v)) for v in values
+        ):
+            return "you made the vectors one long: leave them their length, a prototype is a mean as it is"
         if cosines.min() > 0.9999:
             return (
                 "the direction is right, the length is not: by what do you divide? It is the mask's own area"

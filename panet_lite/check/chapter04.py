@@ -28,13 +28,8 @@ from .harness import (
 
 
 def lacking(answer: Answer, inputs: Callable[[], tuple[Any, ...]], learns: int) -> str:
-    """What right numbers do not show: inputs that were written into, and no gradient to the first `learns` inputs."""
-    case = inputs()
-    before = [value.clone() for value in case if isinstance(value, Tensor)]
-    answer(*case)
-    if not all(map(torch.equal, before, (value for value in case if isinstance(value, Tensor)))):
-        return "the numbers are right, but your function writes into its inputs, and the chapter goes on with them"
-    case = tuple(value.requires_grad_() if i < learns else value for i, value in enumerate(case))
+    """What right numbers do not show: that no gradient passes to the first `learns` inputs."""
+    case = tuple(value.requires_grad_() if i < learns else value for i, value in enumerate(inputs()))
     try:
         answer(*case).sum().backward()
         flows = all(value.grad is not None for value in case[:learns])
@@ -135,6 +130,12 @@ MATCH_MISTAKES = (
     (lambda f, p, a: a * torch.einsum("bqchw,njc->bqjhw", unit(f, 2), unit(p, 2)),
      "every query meets the prototypes of all episodes: keep the letter b in both tensors of the einsum"),
     (lambda f, p, a: cosine(f, p) + a, "alpha is a factor, not a summand"),
+    (lambda f, p, a: a * cosine(f, p).softmax(2), "the softmax of the cosines is multiplied by alpha: no softmax is wanted yet"),
+    (lambda f, p, a: a * cosine(f, p).flip(2), "the prototypes stand in reverse: logit j belongs to prototype j"),
+    (lambda f, p, a: a * cosine(f, p).clamp(min=0), "negative cosines became 0: keep the sign, a pixel may be contrary to a prototype"),
+    (lambda f, p, a: a * cosine(f, p).clamp(-1, 1).acos(), "these are angles: the cosine itself is wanted, largest for the nearest"),
+    (lambda f, p, a: a * torch.einsum("bqchw,jc->bqjhw", unit(f, 2), unit(p[0], 1)),
+     "all episodes meet the first one's prototypes: keep the letter b in both tensors of the einsum"),
     (lambda f, p, a: (a * cosine(f, p)).log_softmax(2), "these are log-probabilities: the logits are wanted"),
 )  # fmt: skip
 
@@ -144,6 +145,8 @@ def match(answer: Answer) -> bool | None:
 
     def lacks() -> str:
         case = without_zeros()
+        if answer(*case).shape != cosine(*case).shape:
+            return "right, but an axis of one is lost: (B, Q, J, h, w) is wanted where B or Q is 1, too"
         if not equal(answer(*case), 20 * cosine(*case)):
             return (
                 "right where alpha is given; without one it should be 20: write alpha=20.0 in the first line"
@@ -262,6 +265,11 @@ def decision(answer: Answer) -> bool | None:
         decision_inputs,
         "repaired: the logits are enlarged, and the decision comes last",
         DECISION_MISTAKES,
+        lacks=lambda: (
+            ""
+            if torch.as_tensor(answer(torch.randn(1, 1, 3, 4, 5), (8, 10))).shape == (1, 1, 8, 10)
+            else "right, but an axis of one is lost: (B, Q, H, W') is wanted where B or Q is 1, too"
+        ),
     )
 
 
@@ -287,14 +295,14 @@ def share(predicted: Tensor, truth: Tensor, where: Callable[[Tensor, Tensor], Te
 
 
 def iou_inputs() -> tuple[Any, ...]:
-    """Five pictures with objects of very different size, one with none and none seen, and void pixels."""
-    sizes = torch.tensor([0.05, 0.2, 0.5, 0.8, 0.0])[:, None, None]
-    truth = (torch.rand(5, 12, 10) < sizes).long()
+    """Six pictures with objects of very different size, two with none, and none seen in one; void pixels."""
+    sizes = torch.tensor([0.05, 0.2, 0.5, 0.8, 0.0, 0.0])[:, None, None]
+    truth = (torch.rand(6, 12, 10) < sizes).long()
     predicted = torch.where(
-        torch.rand(5, 12, 10) < torch.linspace(0.1, 0.5, 5)[:, None, None], 1 - truth, truth
+        torch.rand(6, 12, 10) < torch.linspace(0.1, 0.6, 6)[:, None, None], 1 - truth, truth
     )
     predicted[4] = 0
-    void = torch.rand(5, 12, 10) < 0.2
+    void = torch.rand(6, 12, 10) < 0.2
     void[4] = False
     return predicted, torch.where(void, VOID, truth)
 
@@ -338,6 +346,8 @@ IOU_MISTAKES = (
        "this is one IoU for each picture: add the counts over all pictures, then divide")
       for fill in (lambda x: x, torch.nan_to_num)),
     (lambda p, t: hits_and_union(p, t)[0].sum(), "these are the hits: divide by the union"),
+    (lambda p, t: counted_iou(p[(t == 1).any(2).any(1)], t[(t == 1).any(2).any(1)]),
+     "pictures that do not show the object are left out, and their false alarms with them: count those, too"),
 )  # fmt: skip
 
 
@@ -460,6 +470,8 @@ VOID_MISTAKES = (
      "this is one loss for each episode: end with their mean"),
     (lambda s, y: by_episode(pixel_losses(s[:1], y[:1]), y[:1]),
      "only the first episode is counted"),
+    (lambda s, y: by_episode(pixel_losses(s[:, :1], y[:, :1]), y[:, :1]), "only the first query of each episode is counted"),
+    (lambda s, y: by_episode(pixel_losses(20 * s, y), y), "alpha is in it twice: the logits that you get are multiplied already"),
     (early_softmax,
      "the probabilities are interpolated: interpolate the logits, then take the softmax (inside cross_entropy)"),
     (small_labels,
@@ -509,8 +521,9 @@ def joint(features: Tensor, mask: Tensor) -> Tensor:
 
 
 def own_inputs() -> tuple[Any, ...]:
-    """Two tasks of three queries, with objects of different size and void around them; labels are uint8."""
+    """Two tasks of three queries, with objects of different size, one with none, and void around them; labels are uint8."""
     labels = (torch.rand(2, 3, 16, 20) < torch.tensor([0.1, 0.4, 0.7])[:, None, None]).long()
+    labels[1, 0] = 0  # a query that does not show the object
     void = torch.rand(2, 3, 16, 20) < 0.2
     return torch.randn(2, 3, 6, 4, 5) + 0.5, torch.where(void, VOID, labels).to(torch.uint8)
 

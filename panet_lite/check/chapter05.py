@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +84,12 @@ PROTOTYPE_MISTAKES = (
      "the last two dimensions have changed places: (B, J, C) is wanted, a vector for each class"),
     (lambda features, logits, labels: pooled(features[:, :1], found(logits)[:, :1]),
      "you used the first query only: the pixels of all queries are pooled jointly"),
+    (lambda features, logits, labels: pooled(features, truth_masks(labels.where(labels != VOID, 0 * labels), logits.shape[2])),
+     "you pooled under the truth (labels), void as background. PAR pools under what the model predicted"),
+    (lambda features, logits, labels: pooled(F.normalize(features, dim=2), found(logits)),
+     "you made the features one long before the mean: average them as they are"),
+    (lambda features, logits, labels: pooled(features, found(logits)).roll(-1, 1),
+     "the background stands last: it comes first"),
     (lambda features, logits, labels: pooled(features, found(-logits)),
      "you took the least likely class: arg max, not arg min"),
     (lambda features, logits, labels: pooled(features, (logits > 0).float()),
@@ -111,17 +116,33 @@ def draw_prototypes() -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(2, 3, 5, 5, 6) + 2, logits, labels
 
 
+def from_prediction(features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """What is asked for: features (B, Q, C, h, w), logits (B, Q, J, h, w) and labels, not used -> (B, J, C)."""
+    return alignment.query_prototypes(features, logits)[0]
+
+
 def query_prototypes(answer: harness.Answer) -> bool | None:
     """ex-05-queryprototypes: (features, logits, labels) -> (B, J, C)."""
     _, error = harness.attempt(answer, draw_prototypes())
     if "Class values must be" in error or "index 255" in error:
         return harness.say(False, f"{PROTOTYPE_MISTAKES[2][1]} ({error})")
+
+    def lacks() -> str:
+        features, logits, labels = draw_prototypes()
+        value, _ = harness.attempt(answer, (features, logits.requires_grad_(), labels))
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            return ""
+        (slope,) = torch.autograd.grad(value.sum(), logits, allow_unused=True)
+        leak = "the values are right, but a gradient reaches the query's logits: the mask is an arg max, and has none"
+        return "" if slope is None or not slope.any() else leak
+
     return harness.implementation(
         answer,
-        lambda features, logits, labels: alignment.query_prototypes(features, logits)[0],
+        from_prediction,
         draw_prototypes,
         "right: a hard mask, one mean over all queries, and a finite answer where a class was never predicted",
         PROTOTYPE_MISTAKES,
+        lacks=lacks,
     )
 
 
@@ -138,21 +159,31 @@ SYMBOLS = {  # of the printed equations: whether each has slipped, and what is t
 }  # fmt: skip
 
 
-def slips(answer: object) -> bool | None:
-    """ex-05-slips: the letters of the symbols that slipped in Eq. 6 and Eq. 7 as printed."""
+def letters(answer: object, why: dict[str, tuple[bool, str]], right: str, verb: str) -> bool | None:
+    """Check letters against `why`: of each whether it is to be named, and what is said where it is not so."""
     if harness.blank(answer):
         return harness.unfilled()
     text = "".join(map(str, answer)) if isinstance(answer, (list, tuple, set, frozenset)) else str(answer)
     named = set(re.sub(r"[^a-z]", "", text.lower().replace("and", "")))
-    if not named or not named <= SYMBOLS.keys():
-        return harness.say(False, 'name the letters of those that slipped, as "bg"')
-    for letter, (slipped, why) in SYMBOLS.items():
-        if letter in named and not slipped:
-            return harness.say(False, f"not {letter}: {why}")
-    missed = [letter for letter, (slipped, _) in SYMBOLS.items() if slipped and letter not in named]
+    if not named or not named <= why.keys():
+        return harness.say(False, f'name the letters of those that {verb}, as "bg"')
+    for letter, (wrong, hint) in why.items():
+        if letter in named and not wrong:
+            return harness.say(False, f"not {letter}: {hint}")
+    missed = [letter for letter, (wrong, _) in why.items() if wrong and letter not in named]
     if missed:
-        return harness.say(False, f"all of these slipped, and {len(missed)} more: {SYMBOLS[missed[0]][1]}")
-    return harness.say(True, "right: an index used twice, two letters of the query's, and the wrong set")
+        return harness.say(False, f"all of these {verb}, and {len(missed)} more: {why[missed[0]][1]}")
+    return harness.say(True, right)
+
+
+def slips(answer: object) -> bool | None:
+    """ex-05-slips: the letters of the symbols that slipped in Eq. 6 and Eq. 7 as printed."""
+    return letters(
+        answer,
+        SYMBOLS,
+        "right: an index used twice, two letters of the query's, and the wrong set",
+        "slipped",
+    )
 
 
 # ---- ex-05-waylabels -----------------------------------------------------------------------------
@@ -185,9 +216,11 @@ LABEL_MISTAKES = (
     (lambda y: (y == 1).long(), "you looked for class 1 in the images of every way: way 2's own class has label 2"),
     (lambda y: torch.where(own(y.long() + 1), 1, torch.where(y == 0, 0, VOID)),
      "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
-    (lambda y: 1 - alignment.way_labels(y), "object and background have changed places"),
-    (lambda y: torch.where(alignment.way_labels(y) == VOID, -1, alignment.way_labels(y)),
-     "what is not asked about is 255 in this book, not -1"),
+    (lambda y: (z := alignment.way_labels(y).long()).where(z == VOID, 1 - z), "object and background have changed places"),
+    *((lambda y, instead=instead: (z := alignment.way_labels(y).long()).where(z != VOID, torch.tensor(instead)),
+       f"what is not asked about is 255 in this book, not {instead}") for instead in (-1, -100)),
+    (lambda y: torch.where(own(y.flip(1)).flip(1), 1, torch.where(y == 0, 0, VOID)),
+     "the ways are counted backwards: the first of dimension 1 has label 1"),
     (lambda y: torch.zeros_like(y), "everything became background"),
     (lambda y: torch.where(own(y.transpose(1, 2)).transpose(1, 2), 1, torch.where(y == 0, 0, VOID)),
      "you compared with the number of the shot: the ways are dimension 1"),
@@ -249,7 +282,7 @@ def gradient(answer: object) -> bool | None:
     )
 
 
-# ---- ex-05-alignment, ex-05-repair ---------------------------------------------------------------
+# ---- ex-05-alignment -----------------------------------------------------------------------------
 
 
 def questions(labels: Tensor, other: int = VOID, void: int = VOID) -> Tensor:
@@ -350,11 +383,6 @@ def never_back(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -
     ).mean()
 
 
-def of_one(wrong: harness.Answer, *episode: Tensor) -> Any:
-    """A wrong turn on a batch, made on one episode."""
-    return wrong(*(tensor[None] for tensor in episode))
-
-
 SOFT = "the masks should be the hard arg max"
 ALIGNMENT_MISTAKES = (
     (lambda *x: variant(*x, soft=True), f"you pool under the softmax: {SOFT}, or a gradient leaks through them"),
@@ -401,16 +429,6 @@ ALIGNMENT_MISTAKES = (
      "this never looks at the support: Eq. 7 at its word"),
     (lambda *x: variant(*x) * len(x[3]), "you add the episodes up: the loss is their mean"),
 )  # fmt: skip
-UNREPAIRED = (
-    (lambda *x: variant(*x, soft=True, shrink=True),
-     "both faults are still there: look at the masks, and at what the sum is divided by"),
-    (lambda *x: variant(*x, soft=True),
-     f"the divisor is right now. The other fault is in the masks: {SOFT}"),
-    (lambda *x: variant(*x, shrink=True),
-     "the masks are hard now. The other fault is the divisor: a skipped way still counts in ways x shots"),
-    *ALIGNMENT_MISTAKES[2:-1],
-)  # fmt: skip
-REPAIR_MISTAKES = tuple((partial(of_one, wrong), why) for wrong, why in UNREPAIRED)
 
 
 def draw_episodes(lost: bool, count: int = 4) -> tuple[Tensor, ...]:
@@ -425,16 +443,6 @@ def draw_episodes(lost: bool, count: int = 4) -> tuple[Tensor, ...]:
         torch.randn(count, 2, 6, 4, 5), logits, torch.randn(count, 3, 2, 6, 4, 5),
         labels.view(count, 3, 2, 10, 12).byte(),
     )  # fmt: skip
-
-
-def draw_episode(lost: bool) -> tuple[Tensor, ...]:
-    """One episode as `draw_episodes` makes them, without the leading dimension."""
-    return tuple(tensor[0] for tensor in draw_episodes(lost, 1))
-
-
-def reference(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
-    """Eq. 7 of one episode: (Q, C, h, w), (Q, J, h, w), (W, K, C, h, w), (W, K, H, W') -> scalar."""
-    return alignment_loss(query[None], logits[None], support[None], labels[None])
 
 
 def leaks(answer: harness.Answer, truth: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> str:
@@ -456,26 +464,32 @@ def leaks(answer: harness.Answer, truth: Callable[..., Tensor], inputs: tuple[Te
     return ""
 
 
-def alignment_answer(
-    answer: harness.Answer, truth: Callable[..., Tensor], mistakes: tuple[harness.Mistake, ...],
-    draw: Callable[[bool], tuple[Tensor, ...]],
-) -> bool | None:  # fmt: skip
-    """An alignment loss, by its values with and without a lost class, and by its gradient."""
-    cases = iter([draw(lost) for lost in (True, False, True, False, True)])
+def my_alignment(answer: harness.Answer) -> bool | None:
+    """ex-05-alignment: as `alignment_loss`, for a batch of episodes; values with and without a lost class, gradients."""
+    cases = iter([draw_episodes(lost) for lost in (True, False, True, False, True)])
     right = "right: hard masks, a divisor that stays, and a gradient that reaches the features only"
+    lacks = partial(leaks, answer, alignment_loss, draw_episodes(False))
     return harness.implementation(
-        answer, truth, lambda: next(cases), right, mistakes, lacks=lambda: leaks(answer, truth, draw(False))
+        answer, alignment_loss, lambda: next(cases), right, ALIGNMENT_MISTAKES, lacks=lacks
     )
 
 
-def my_alignment(answer: harness.Answer) -> bool | None:
-    """ex-05-alignment: as `alignment_loss`, for a batch of episodes; values and gradients."""
-    return alignment_answer(answer, alignment_loss, ALIGNMENT_MISTAKES, draw_episodes)
+# ---- ex-05-repair --------------------------------------------------------------------------------
+
+LINES = {  # of a colleague's loss: whether each is wrong, and what is to be said of it
+    "a": (True, "look at the masks: does a gradient pass through them to the logits?"),
+    "b": (False, "the sums are divided by the masks' areas, and the 1e-5 keeps an empty mask finite"),
+    "c": (False, "255 stands for the other classes and for void, and cross-entropy leaves it out"),
+    "d": (False, "background and the way's own class: Eq. 6 asks between these two"),
+    "e": (False, "the logits are enlarged to the label maps' size, as in the table"),
+    "f": (True, "look at the last line: by how many does it divide where a way was skipped?"),
+}  # fmt: skip
 
 
-def repair(answer: harness.Answer) -> bool | None:
-    """ex-05-repair: one episode's alignment loss, values and gradients."""
-    return alignment_answer(answer, reference, REPAIR_MISTAKES, draw_episode)
+def repair(answer: object) -> bool | None:
+    """ex-05-repair: the letters of the lines that are wrong in a colleague's loss."""
+    right = "right: soft masks let PAR move the mask itself, and a mean over fewer ways hides the one that was lost"
+    return letters(answer, LINES, right, "are wrong")
 
 
 # ---- ex-05-oracle --------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ raises: a reader's error becomes a sentence.
 import dis
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,9 +55,11 @@ def blank(*answers: object) -> bool:
 
 
 def yours(check: Callable[[Answer], bool | None], answer: Answer, module: Answer) -> Answer:
-    """The reader's function where its check passes, else the module's: what the chapter goes on with, said in a line."""
-    passed = check(answer)
-    print("  The chapter goes on with", "your function." if passed else f"the module's, {module.__name__}.")
+    """The reader's function where its check passes, else the module's: what the chapter goes on with, said in the line."""
+    with redirect_stdout(StringIO()) as said:
+        passed = check(answer)
+    whose = "yours" if passed else f"the module's {module.__name__}"
+    print(said.getvalue().rstrip("\n") + f"; the chapter goes on with {whose}")
     return answer if passed else module
 
 
@@ -104,6 +108,24 @@ def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
     return found, ""
 
 
+def unlike(before: Any, after: Any) -> bool:
+    """Whether an input is not what it was; a dictionary, a list or a sampler is not looked into."""
+    if isinstance(before, Tensor):
+        return not (before.shape == after.shape and torch.equal(before, after))
+    return isinstance(before, np.ndarray) and not np.array_equal(before, after)
+
+
+def harmed(answer: Answer, inputs: tuple[Any, ...]) -> str:
+    """The sentence for a function that writes into its inputs, or ""."""
+    given = tuple(map(copied, inputs))
+    answer(*given)
+    if not any(map(unlike, inputs, given)):
+        return ""
+    return (
+        "the numbers are right, but your function writes into its inputs, and the chapter goes on with them"
+    )
+
+
 def equal(a: object, b: object, tolerance: float = 1e-4) -> bool:
     """Equal numbers, tensors, or tuples of them, within a relative and absolute tolerance."""
     if isinstance(b, (tuple, list)):
@@ -148,7 +170,7 @@ def implementation(
             return gave_nothing(answer)
     values, truths = [value for value, _ in outcomes], [reference(*case) for case in cases]
     if all(map(same, values, truths)):
-        fault, error = attempt(lacks, ())
+        fault, error = attempt(lambda: harmed(answer, cases[0]) or lacks(), ())
         return verdict(fault or error, right)
     for wrong, why in mistakes:
         if all(same(value, wrong(*case)) for value, case in zip(values, cases)):

@@ -278,7 +278,7 @@ SAMPLERS = {
     global_generator: "the same (seed, index) gives another episode",
     one_stream: "the same (seed, index) gives another episode",
     without_the_seed: "another seed gives the same episodes",
-    without_the_index: "some classes are never drawn",
+    without_the_index: "every index gives the same episode",
     sum_of_both: "moved by one episode",
     sorted_classes: "some classes always come in the same order",
     in_the_order_of_the_pools: "some classes always come in the same order",

@@ -358,6 +358,7 @@ def test_finer_is_wrong(answer, capsys):
 
 def fold(weight, bias, mean, var, eps, gamma, beta):
     scale = [g / math.sqrt(v + eps) for g, v in zip(gamma.tolist(), var.tolist())]
+    weight, bias = weight.clone(), bias.clone()
     for o, s in enumerate(scale):
         weight[o] *= s
         bias[o] = (bias[o] - mean[o]) * s + beta[o]

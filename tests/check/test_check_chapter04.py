@@ -144,6 +144,7 @@ def iou_in_a_loop(predicted, truth):
 
 
 def iou_in_place(predicted, truth):
+    predicted, truth = predicted.clone(), truth.clone()
     predicted[truth == 255] = 0
     truth[truth == 255] = 0
     return (predicted * truth).sum() / ((predicted + truth) > 0).sum()
@@ -178,7 +179,7 @@ def own_at_image_size(features, labels):
     wide = upsample(features, labels.shape[-2:])
     masks = torch.stack([labels == 0, labels == 1], 2).float()
     sums = torch.einsum("bqchw,bqmhw->bqmc", wide, masks)
-    return (sums / masks.sum((-2, -1))[..., None]).mean(1)
+    return (sums / (masks.sum((-2, -1))[..., None] + 1e-5)).mean(1)
 
 
 def own_in_double(features, labels):
@@ -321,7 +322,7 @@ def per_picture_without_void(predicted, truth):
 
 def per_picture_where_any(predicted, truth):
     said, true = (predicted == 1) & (truth != 255), truth == 1
-    return ((said & true).sum((1, 2)) / (said | true).sum((1, 2)))[:-1].mean()
+    return ((said & true).sum((1, 2)) / (said | true).sum((1, 2))).nanmean()
 
 
 def void_in_the_union(predicted, truth):

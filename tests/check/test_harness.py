@@ -95,14 +95,41 @@ def test_right_values_of_a_gpu_are_right():
 
 
 @pytest.mark.parametrize(
-    "passed, goes_on", [(True, "your function."), (False, "the module's, abs."), (None, "the module's, abs.")]
+    "passed, line",
+    [
+        (True, "✓ so; the chapter goes on with yours"),
+        (False, "✗ so; the chapter goes on with the module's abs"),
+        (None, "… so; the chapter goes on with the module's abs"),
+    ],
 )
-def test_a_chapter_goes_on_with_what_is_right(capsys, passed, goes_on):
+def test_a_chapter_goes_on_with_what_is_right(capsys, passed, line):
     def mine(x):
         return x
 
-    assert harness.yours(lambda answer: passed, mine, abs) is (mine if passed else abs)
-    assert capsys.readouterr().out == f"  The chapter goes on with {goes_on}\n"
+    def check(answer):
+        return harness.say(passed, "so")
+
+    assert harness.yours(check, mine, abs) is (mine if passed else abs)
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+def spoils(x):
+    x += x
+    return x
+
+
+def spoils_then_copies(x):
+    x *= 2
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+@pytest.mark.parametrize("one", [torch.ones(2, 3), np.ones(4), torch.ones(2, dtype=torch.uint8)])
+@pytest.mark.parametrize("answer", [spoils, spoils_then_copies])
+def test_right_numbers_that_spoil_the_inputs_are_refused(answer, one, capsys):
+    """The chapter goes on with what it handed over: `weight *= scale` would change a network's own weights."""
+    assert implementation(answer, lambda x: 2 * x, lambda: (one,), "right") is False
+    assert "writes into its inputs" in capsys.readouterr().out
+    assert implementation(lambda x: 2 * x, lambda x: 2 * x, lambda: (one,), "right") is True
 
 
 def only(values, truth):
