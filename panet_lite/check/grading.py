@@ -184,62 +184,48 @@ def write(path: Path, results: Sequence[Graded], points: Mapping[str, float]) ->
     return details
 
 
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    whole = argparse.ArgumentParser(prog="python -m panet_lite.check", description="The exercises' checks.")
+    commands = whole.add_subparsers(dest="command", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    one = commands.add_parser("grade", help="grade notebooks", description=__doc__, formatter_class=raw)
+    add = one.add_argument
+    add(
+        "notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="NAME-CHAPTER.ipynb or NAME/CHAPTER.ipynb"
+    )
+    add("--out", type=Path, default=Path("grades.csv"), help="a row for each student (default: grades.csv)")
+    add("--points", default="", metavar="FILE", help="lines `id,points`; what it leaves out counts nothing")
+    add("--seconds", type=float, default=SECONDS, help=f"for a notebook (default: {SECONDS})")
+    add("--memory", type=float, default=MEMORY, metavar="GIB", help=f"for a notebook (default: {MEMORY})")
+    add("--jobs", type=int, default=1, help="notebooks at a time (default: 1)")
+    return whole
+
+
+def all_graded(options: argparse.Namespace, exercises: Mapping[str, Exercise]) -> Iterator[Graded]:
+    """Every notebook's result, in their order, with a line for each as it comes."""
+    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        work = [
+            pool.submit(grade, path, exercises, options.seconds, options.memory) for path in options.notebooks
+        ]
+        for number, one in enumerate(work, start=1):
+            result = one.result()
+            solved = f"{sum(passed is True for passed, _ in result.found.values())} of {len(result.found)}"
+            says = "; ".join(filter(None, (f"{result.student}, {solved}", result.trouble)))
+            print(f"[{number}/{len(work)}] {result.path}: {says}", flush=True)
+            yield result
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 1 where a notebook could not be graded at all."""
-    parser = argparse.ArgumentParser(
-        prog="python -m panet_lite.check", description="The checks of the book's exercises."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("grade", help="grade students' notebooks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).add_argument  # fmt: skip
-    add(
-        "notebooks",
-        nargs="+",
-        type=Path,
-        metavar="NOTEBOOK",
-        help="STUDENT-CHAPTER.ipynb or STUDENT/CHAPTER.ipynb",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("grades.csv"),
-        help="a row for each student (default: grades.csv); more beside it",
-    )
-    add(
-        "--points",
-        default="",
-        metavar="FILE",
-        help="lines `id,points`; exercises that it does not name count nothing (default: 1 each)",
-    )
-    add("--seconds", type=float, default=SECONDS, help=f"for a notebook (default: {SECONDS})")
-    add(
-        "--memory",
-        type=float,
-        default=MEMORY,
-        metavar="GIB",
-        help=f"address space of a notebook's process (default: {MEMORY})",
-    )
-    add("--jobs", type=int, default=1, help="notebooks at a time (default: 1)")
-    options = parser.parse_args(arguments)
-    exercises = catalogue()
+    options, exercises = (command := parser()).parse_args(arguments), catalogue()
     try:
         points = points_of(options.points, exercises)
         if options.out.suffix != ".csv" or not options.out.resolve().parent.is_dir():
             raise ValueError(f"{options.out} is no .csv in a folder that is there: name another --out.")
     except (OSError, ValueError) as error:
-        parser.error(str(error))
-    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        work = [
-            pool.submit(grade, path, exercises, options.seconds, options.memory) for path in options.notebooks
-        ]
-        results = []
-        for number, one in enumerate(work, start=1):
-            results.append(result := one.result())
-            solved = sum(passed is True for passed, _ in result.found.values())
-            trouble = f"; {result.trouble}" if result.trouble else ""
-            print(
-                f"[{number}/{len(work)}] {result.path}: {result.student}, {solved} of {len(result.found)}{trouble}",
-                flush=True,
-            )
+        command.error(str(error))
+    results = list(all_graded(options, exercises))
     details = write(options.out, results, points)
     print("\n".join(misconceptions(results, points)))
     print(f"{options.out} has a row for each student, {details} what the checks said.")
