@@ -542,9 +542,8 @@ def toy_coverage() -> tuple[np.ndarray, list[int], float]:
     return table, unseen, 0.02
 
 
-def both_of(shown: np.ndarray, hidden: np.ndarray, first: int = 0, last: int = 256) -> float:
-    """Of the images that show (N, J) a class first..last - 1, not hidden (J,), the share that show a hidden one too."""
-    shown, hidden = shown[:, first:last], hidden[first:last]
+def both_of(shown: np.ndarray, hidden: np.ndarray) -> float:
+    """Of the images that show (N, J) a class which is not hidden (J,), the share that show a hidden one too."""
     useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
     return float((useful & spoilt).sum() / useful.sum())
 
@@ -555,20 +554,25 @@ def cost_mistakes(table: np.ndarray, unseen: list[int], least: float) -> list[li
     shown = share > 0
     hidden = np.isin(np.arange(1, 21), unseen)
     useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
+
+    def among(columns: Sequence[int]) -> float:
+        shows = (table[:, [c for c in columns if c not in unseen]] > 0).any(1)
+        return float((shows & spoilt).sum() / shows.sum())
+
     both, tiny = useful & spoilt, (share[shown] < least).mean()
     return [
         [(1 - both.sum() / useful.sum(), "is what stays, not what is dropped"),
          (both.mean(), "counts among all images: only those that show a seen class would be used at all"),
-         (spoilt.mean(), "counts every image with an unseen class: only one with a seen class, too, is a loss to training"),
+         (spoilt.mean(), "counts every image with an unseen class: only one with a seen class, too (the background is none), is a loss to training"),
          (spoilt.sum() / useful.sum(), "counts images without any seen class as dropped: they would not be drawn anyway"),
          (both.sum() / spoilt.sum(), "divides by the images with an unseen class: divide by those with a seen one"),
          (float(both.sum()), "is a number of images: a share is wanted"),
          ((useful | spoilt).mean() * len(table) / useful.sum(), "counts images with one *or* the other: drop those that show both, seen and unseen"),
-         *((both_of(table > 0, np.isin(np.arange(256), unseen), first, last), "counts more or fewer columns than those of classes, 1 to 20")
-           for first, last in ((0, 21), (1, 256), (1, 20))),
+         *((among(columns), "takes other columns than 1 to 20 for classes") for columns in (range(21), range(1, 256), range(1, 20))),
          (both_of(share > least, hidden), "asks for more than `least`: a class is shown from the first pixel on"),
          ((useful & shown[:, hidden].all(1)).sum() / useful.sum(), "drops an image that shows all unseen classes: one is enough, any(1)"),
-         (both_of(shown, np.isin(np.arange(1, 21), np.asarray(unseen) - 1)), "reads the unseen classes' columns one too far to the left: class c is column c of the table"),
+         ((useful & (table[:, np.asarray(unseen) - 1] > 0).any(1)).sum() / useful.sum(),
+          "reads the unseen classes one column too far to the left: class c is column c of the table"),
          (tiny, "and the second have changed places: dropped images come first")],
         [((share < least).mean(), "takes a class that is not there for a tiny one: an appearance covers more than 0"),
          ((share[shown] < least).sum() / share.size, "divides by all images and classes: divide by the appearances"),
