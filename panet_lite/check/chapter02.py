@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..backbones import BLOCKS, VGG16
+from ..backbones import VGG16
 from . import harness
 
 Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
@@ -468,7 +468,10 @@ def layer_fault(network: nn.Module) -> str:
     layers = [one for one in network.modules() if not list(one.children())]
     if odd := [one for one in layers if not isinstance(one, (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Identity))]:
         return f"{type(odd[0]).__name__} has no place in it: conv, ReLU, and MaxPool2d between the blocks"
-    first = lambda size: size if isinstance(size, int) else size[0]  # noqa: E731
+
+    def first(size: int | tuple[int, ...]) -> int:
+        return size if isinstance(size, int) else size[0]
+
     spread = [first(one.dilation) for one in convolutions(network)]
     if spread != [1] * (len(spread) - 3) + [2] * 3:
         return f"dilation is 2 in the three convolutions of conv5, else 1; yours is {', '.join(map(str, spread))}"

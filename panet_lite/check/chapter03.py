@@ -478,7 +478,6 @@ NEAREST_MISTAKES = (
      "this is bilinear resizing: the adjoint of copying is adding up"),
     (lambda m, s: m[::s, ::s] * s * s,
      "one pixel of each block, times their number, is not their sum: each small pixel was copied to s * s pixels, and all give back"),
-    (lambda m, s: m[s // 2 :: s, s // 2 :: s], "you keep the middle pixel of each block: all of them give back, so add them up"),
     (lambda m, s: m.reshape(s, m.shape[0] // s, s, m.shape[1] // s).sum((0, 2)),
      "the blocks are read in the wrong order: reshape(h, s, w, s), then the sum over dimensions 1 and 3"),
     (lambda m, s: m.reshape(m.shape[0] // s, m.shape[1] // s, s, s).sum((2, 3)),

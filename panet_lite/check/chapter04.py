@@ -29,7 +29,6 @@ from .harness import (
     whole,
 )  # fmt: skip
 
-
 # ---- ex-04-match ---------------------------------------------------------------------------------
 
 
@@ -550,8 +549,6 @@ VOID_MISTAKES = (
     (binary_loss, "a sigmoid on class 1 alone: Eq. 5 is a cross-entropy over all prototypes"),
     (lambda s, y: (pixel_losses(s, y).sum(3) / (y != VOID).sum(3).clamp(min=1)).mean(),
      "each row is averaged by itself: one mean over all valid pixels of an episode"),
-    (lambda s, y: (pixel_losses(s, y).sum((1, 2, 3)) / (y != VOID).sum((1, 2, 3))).median(),
-     "you take the median of the episodes: take their mean"),
     (lambda s, y: -by_episode(pixel_losses(s, y), y),
      "the sign is turned round: a loss falls as the true class becomes more probable"),
 )  # fmt: skip

@@ -535,8 +535,8 @@ def leaks(
     """
     features, logits, *others = inputs
     leaves = [x.clone().requires_grad_(x.is_floating_point()) for x in (features, logits / 1000, *others)]
-    result = torch.as_tensor(answer(*leaves))
-    if not result.requires_grad:
+    result = harness.read(torch.as_tensor, harness.attempt(answer, tuple(leaves))[0])
+    if result is None or not result.requires_grad:
         return (
             "the values are right, but no gradient arrives anywhere: something was detached or made a number"
         )

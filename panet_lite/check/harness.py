@@ -93,8 +93,8 @@ def untouched(given: Any, before: Any) -> bool:
     if isinstance(before, (list, tuple)):
         return len(given) == len(before) and all(map(untouched, given, before))
     if isinstance(before, np.ndarray):
-        return given.shape == before.shape and given.tobytes() == before.tobytes()
-    return equal(given.detach(), before, 0) if isinstance(before, Tensor) else True
+        return bool(given.shape == before.shape and given.tobytes() == before.tobytes())
+    return not isinstance(before, Tensor) or equal(given.detach(), before, 0)
 
 
 WRITES = "your function writes into its inputs: work on a copy, as in `x = x.clone()`"
@@ -234,7 +234,6 @@ ODDITIES: list[tuple[Callable[[Tensor], Tensor], str]] = [  # what a wrong resul
     (torch.round, "the right numbers, rounded to whole ones: leave them as they are"),
     (torch.sqrt, "this is the root of the right numbers"),
     (torch.square, "this is the square of the right numbers"),
-    (torch.log, "this is the logarithm of the right numbers"),
     (torch.zeros_like, "the result is zero everywhere: is it still the tensor that you began with?"),
     (lambda t: 100 * t, "the right numbers in per cent: leave out the factor 100"),
     *spread(lambda t, d: t.flip(d), "the right numbers in reverse order along dimension {}"),

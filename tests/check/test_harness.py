@@ -122,7 +122,8 @@ def only(values, truth):
         ({"a": 1}, {"a": 2}, "the numbers are not"),
         ("text", 3.0, "numbers are wanted, as float; yours is str"),
         (torch.ones(3), torch.ones(2), "should have shape (2,), yours is (3,)"),
-        (torch.zeros(2), torch.ones(2), "the shapes are right, the numbers are not"),
+        (torch.tensor([0.0, 0.3]), torch.ones(2), "the shapes are right, the numbers are not"),
+        (torch.zeros(2), torch.ones(2), "zero everywhere"),
     ],
 )
 def test_a_wrong_result_is_called_what_it_is(capsys, value, truth, says):
@@ -149,3 +150,36 @@ def test_a_forgotten_return_is_no_stub(capsys):
         assert says in capsys.readouterr().out
         assert harness.inspected(answer, lambda value, x: (True, "right"), lambda: (1,)) is verdict
         assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("turn, says", harness.ODDITIES)
+def test_what_a_wrong_result_is_of_the_right_one(capsys, turn, says):
+    right = torch.rand(4, 3, 2, 2, 2, 2) * 5 - 2 * (turn is not torch.sqrt)
+    try:
+        value = turn(right.double())
+    except IndexError:
+        return
+    assert only(value, right) is False and capsys.readouterr().out == f"✗ {says}\n"
+
+
+def in_place(x):
+    (x["a"] if isinstance(x, dict) else x[0] if isinstance(x, (list, tuple)) else x)[0] = 7
+    return 1
+
+
+@pytest.mark.parametrize(
+    "given", [torch.ones(2), np.ones(2), [1, 2], [torch.ones(2)], (torch.ones(2),), {"a": torch.ones(2)}]
+)
+def test_an_answer_that_writes_into_its_inputs(capsys, given):
+    if isinstance(given, list) and isinstance(given[0], int):
+        assert implementation(lambda x: x.append(3) or 1, lambda x: 1, lambda: (given,), "right") is False
+    else:
+        assert implementation(in_place, lambda x: 1, lambda: (given,), "right") is False
+    assert harness.WRITES in capsys.readouterr().out
+    own = harness.copied
+    assert implementation(
+        lambda x: in_place(own(given)) if not isinstance(given, list) else 1,
+        lambda x: 1,
+        lambda: (given,),
+        "right",
+    )
