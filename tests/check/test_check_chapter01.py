@@ -281,7 +281,7 @@ SAMPLERS = {
     global_generator: "the same (seed, index) gives another episode",
     one_stream: "the same (seed, index) gives another episode",
     without_the_seed: "another seed gives the same episodes",
-    without_the_index: "some classes are never drawn",
+    without_the_index: "every index gives the same episode",
     sum_of_both: "moved by one episode",
     sorted_classes: "some classes always come in the same order",
     in_the_order_of_the_pools: "some classes always come in the same order",
@@ -425,7 +425,7 @@ LOADS = {
     of_maps(own_way): "support_labels leave out the other ways",
     of_maps(lambda labels, classes, way: episode_labels(labels, sorted(classes))): "in another order",
     raw_query: "query_labels hold the data set's labels",
-    queries_as_supports: "shows a support",
+    queries_as_supports: "other pixels",
     bytes_as_they_are: "ValueError",
     nonsense: "return an Episode",
     lambda sampler, draw: draw.missing: "AttributeError",
@@ -648,7 +648,7 @@ def test_a_stranger_at_the_sampler(wrong, says, capsys):
     assert passed is False and says in line
 
 
-def tight(table, seen, shots, rng, unseen=None, first=False):
+def drawn_tightly(table, seen, shots, rng, unseen=None, first=False):
     unseen = [c for c in range(1, table.shape[1]) if c not in seen] if unseen is None else unseen(table, seen)
     label = rng.choice(seen)
     pool = np.flatnonzero(table[:, label] & ~table[:, unseen].any(1))
@@ -656,23 +656,23 @@ def tight(table, seen, shots, rng, unseen=None, first=False):
     return label, chosen[:shots], chosen[shots]
 
 
-LEAKS = [
-    (lambda *x: tight(*x, unseen=lambda t, s: [c for c in range(1, t.shape[1] - 1) if c not in s]), "shows a test class"),
-    (lambda *x: tight(*x, unseen=lambda t, s: s), "no image is left to draw from"),
-    (lambda *x: tight(*x, first=True), "choose at random"),
-    (lambda t, s, k, r: tight(t, s, k, np.random.default_rng(0)), "every generator gives the same episode"),
+LOOSE = [
+    (lambda *x: drawn_tightly(*x, unseen=lambda t, s: [c for c in range(1, t.shape[1] - 1) if c not in s]), "shows a test class"),
+    (lambda *x: drawn_tightly(*x, unseen=lambda t, s: s), "no image is left to draw from"),
+    (lambda *x: drawn_tightly(*x, first=True), "choose at random"),
+    (lambda t, s, k, r: drawn_tightly(t, s, k, np.random.default_rng(0)), "every generator gives the same episode"),
 ]  # fmt: skip
 
 
 @again
-@pytest.mark.parametrize("wrong, says", LEAKS)
+@pytest.mark.parametrize("wrong, says", LOOSE)
 def test_a_stranger_at_the_leak(wrong, says, capsys, _):
-    assert verdict(capsys, check.leak, tight)[0] is True
+    assert verdict(capsys, check.leak, drawn_tightly)[0] is True
     passed, line = verdict(capsys, check.leak, wrong)
     assert passed is False and says in line
 
 
-def forgotten(*inputs):
+def returns_nothing(*inputs):
     inputs[0]
 
 
@@ -680,5 +680,5 @@ def forgotten(*inputs):
     "function", [check.sampler, check.load, check.costs, check.leak], ids=lambda f: f.__name__
 )
 def test_a_forgotten_return(function, capsys):
-    passed, line = verdict(capsys, function, forgotten)
+    passed, line = verdict(capsys, function, returns_nothing)
     assert passed is False and "gives nothing back" in line

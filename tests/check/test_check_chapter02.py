@@ -357,6 +357,7 @@ def test_finer_is_wrong(answer, capsys):
 
 
 def fold(weight, bias, mean, var, eps, gamma, beta):
+    weight, bias = weight.clone(), bias.clone()
     scale = [g / math.sqrt(v + eps) for g, v in zip(gamma.tolist(), var.tolist())]
     for o, s in enumerate(scale):
         weight[o] *= s

@@ -624,7 +624,7 @@ def detached(features, logits, labels):
     return check.alignment.query_prototypes(features.detach(), logits)[0]
 
 
-def straight_through(features, logits, labels):
+def soft_underneath(features, logits, labels):
     soft = logits.softmax(2)
     return check.pooled(features, check.found(logits) + soft - soft.detach())
 
@@ -632,7 +632,7 @@ def straight_through(features, logits, labels):
 @pytest.mark.parametrize("function, wrong, says", [
     (check.query_prototypes, detached, "no gradient arrives"),
     (check.query_prototypes, prototypes_by_numpy, "no gradient arrives"),
-    (check.query_prototypes, straight_through, "reaches the query's logits"),
+    (check.query_prototypes, soft_underneath, "reaches the query's logits"),
     (check.way_labels, labels_in_place, "writes into its inputs"),
 ])  # fmt: skip
 def test_what_a_stranger_got_accepted(function, wrong, says, capsys):

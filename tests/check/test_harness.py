@@ -154,7 +154,7 @@ def test_a_forgotten_return_is_no_stub(capsys):
 
 @pytest.mark.parametrize("turn, says", harness.ODDITIES)
 def test_what_a_wrong_result_is_of_the_right_one(capsys, turn, says):
-    right = torch.rand(4, 3, 2, 2, 2, 2) * 5 - 2 * (turn is not torch.sqrt)
+    right = torch.rand(4, 3, 3, 3, 3, 3) * 5 - 2 * (turn is not torch.sqrt)
     try:
         value = turn(right.double())
     except IndexError:
