@@ -18,9 +18,10 @@ from .harness import (
     blank,
     equal,
     gave_nothing,
-    harmed,
     implementation,
     number,
+    read,
+    untouched,
     verdict,
     whole,
 )
@@ -33,11 +34,33 @@ COUNT_MISTAKES = (
     (math.comb(IMAGES, SHOTS + 1), "6 images are chosen, yes, but which of the 6 is the query makes a difference"),
     (math.perm(IMAGES, SHOTS + 1), "this counts the supports in order, but a prototype is a mean: their order makes no new episode"),
     (math.comb(IMAGES, SHOTS), "these are the support sets; each still wants a query"),
-    (IMAGES**SHOTS * (IMAGES - SHOTS), "this lets an image stand twice among the supports, and counts them in order"),
-    (math.perm(IMAGES, SHOTS), "this counts the supports in order, and each set still wants a query"),
-    (math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS - 1), "20 images less 5 supports leave 15 for the query"),
     (IMAGES * (IMAGES - 1), "that is the number of 1-shot episodes; here are 5 supports"),
+    (math.perm(IMAGES, SHOTS), "these are the supports in order: their order makes no new episode, and each set still wants a query"),
+    (IMAGES**SHOTS * (IMAGES - SHOTS), "here an image may be drawn twice, and in order: count the sets, C(20, 5)"),
+    (IMAGES ** (SHOTS + 1), "here every image may be drawn again and again: count the sets of 5, C(20, 5), then what is left"),
+    *((math.comb(IMAGES, SHOTS) * (IMAGES - k), f"{IMAGES - k} images for the query? Of 20, 5 are supports: count those that are left") for k in (1, 4, 6)),
+    (math.comb(IMAGES, SHOTS) + IMAGES - SHOTS, "each set of supports goes with each query: multiply by 15, do not add"),
+    (math.comb(IMAGES - SHOTS, SHOTS) * IMAGES, "C(15, 5) sets of 15 images? The supports come from all 20, C(20, 5), the query from the 15 left"),
+    (math.comb(IMAGES, SHOTS) * SHOTS, "5 is the number of supports; the query comes from the 15 images that are not among them"),
+    (IMAGES * SHOTS, "that is 20 times 5; the sets of 5 among 20 are C(20, 5) = 15,504"),
+    (IMAGES, "that is the number of images; of them, C(20, 5) sets of supports can be made"),
 )  # fmt: skip
+
+
+def triples(answer: object) -> str:
+    """The sentence for a share of images that no known mistake explains: how many triples it would be."""
+    share = read(float, answer)
+    if share is None or not 0 < share < 1:
+        return "not that: of all ways to choose 3 of 20 classes, how many avoid the 5 unseen ones? A share lies between 0 and 1"
+    return f"{share:.3g} would be {1140 * share:.0f} of the 1,140 triples of classes: how many of them avoid the 5 unseen ones?"
+
+
+def left_error(answer: object) -> str:
+    """The sentence for a number of episodes that no known mistake explains: the error that it leaves."""
+    many = read(float, answer)
+    if many is None or not many > 0:
+        return "not that: solve 0.25 / sqrt(n) = 0.005 for n"
+    return f"{many:g} episodes leave a standard error of {25 / many**0.5:.3g} points, not 0.5: solve 0.25 / sqrt(n) = 0.005"
 
 
 def count(answer: object) -> bool | None:
@@ -45,7 +68,7 @@ def count(answer: object) -> bool | None:
     return number(
         answer,
         math.comb(IMAGES, SHOTS) * (IMAGES - SHOTS),
-        0.1,
+        1e-3,
         "232,560: C(20, 5) support sets, and 15 images left to be the query of each",
         "not that: first count the sets of 5 supports among 20 images, then the images left for the query",
         COUNT_MISTAKES,
@@ -57,9 +80,14 @@ LOST_MISTAKES = (
     (0.75, "3 times 1/4 counts images with two unseen classes twice; go by the images that show none"),
     (1 - 0.75**3, "close, but this lets a class stand in the image twice; after a seen class, 14 of 19 are seen"),
     (math.comb(15, 3) / math.comb(20, 3), "this is the share of images without any unseen class, those that stay"),
-    (5 * math.comb(15, 2) / math.comb(20, 3), "this is the share with exactly one unseen class: two or three count as well"),
-    (math.comb(5, 3) / math.comb(20, 3), "this is the share with three unseen classes: one is enough"),
-    (100 - 100 * math.comb(15, 3) / math.comb(20, 3), "right in per cent: a number between 0 and 1 is wanted"),
+    (0.75**3, "this is what stays, and with a class twice in an image; after a seen class, 14 of 19 are seen"),
+    (5 * math.comb(15, 2) / math.comb(20, 3), "these images show exactly one unseen class: two or three of them are lost as well"),
+    (math.comb(5, 3) / math.comb(20, 3), "these images show unseen classes only: one among three is enough to lose the image"),
+    (0.25 * 4 / 19 * 3 / 18, "these images show unseen classes only: one among three is enough to lose the image"),
+    (1 - 15 / 20 * 14 / 19, "this is for two classes in an image: here are three"),
+    *((percent, "that is in per cent: a share from 0 to 1 is wanted") for percent in (60, 60.1)),
+    (685, "that is the number of triples that are lost: divide it by all 1,140"),
+    *((0.15 if lost else 0.85, "3 of 20 classes are in an image, but the question is whether one of the 5 unseen ones is among them") for lost in (0, 1)),
 )  # fmt: skip
 
 
@@ -70,7 +98,7 @@ def lost(answer: object) -> bool | None:
         1 - math.comb(15, 3) / math.comb(20, 3),
         0.008,  # 0.597 is right as well: the share among images that show a seen class
         "about 60 %: only 455 of the 1,140 triples hold no unseen class. Such data cannot afford to drop",
-        "not that: of all ways to choose 3 of 20 classes, how many avoid the 5 unseen ones?",
+        triples(answer),
         LOST_MISTAKES,
     )
 
@@ -80,6 +108,10 @@ ENOUGH_MISTAKES = (
     (0.25, "0.5 points are 0.005 on the scale of the scores, not 0.5"),
     (625, "this is the answer for 1 point; half the error wants four times the episodes"),
     (10_000, "this is the answer for 0.25 points: did you halve once too often?"),
+    (5000, "that is twice too many: this is one mean, not a difference of two"),
+    *((n, "you have an interval of 95 % in mind: one standard error of 0.005 is wanted, without the 1.96") for n in (9604, 9600)),
+    (12.5, "the spread is squared, the error is not: square the whole ratio, 0.25 / 0.005"),
+    (0.02, "the ratio is upside down, and not squared yet: (0.25 / 0.005) squared"),
 )  # fmt: skip
 
 
@@ -90,7 +122,7 @@ def enough(answer: object) -> bool | None:
         2500,
         0.01,
         "2,500: (0.25 / 0.005) squared",
-        "not that: solve 0.25 / sqrt(n) = 0.005 for n",
+        left_error(answer),
         ENOUGH_MISTAKES,
     )
 
@@ -129,12 +161,16 @@ RELABEL_MISTAKES = (
     (changed(lambda ways, y: torch.where((ways == 0) & (y != 0), 255, ways)), "classes that are not of this episode are background (0) here, not void"),
     (changed(lambda ways, y: torch.where(ways == 0, y, ways)), "the episode's classes are right; other classes keep their number, but must become background (0)"),
     (lambda y, classes: in_place(torch.where(episode_labels(y, classes) == 0, 0, y), classes), "you replace within the map you still read: what has just become 1 is then taken for the data set's class 1. Write into a fresh map"),
-    (lambda y, classes: episode_labels(y, list(classes)[::-1]), "the ways stand in reverse: the first of `classes` is 1"),
-    (changed(lambda ways, y: torch.where((ways > 0) & (ways != 255), 1, ways)), "every class became 1: the second class of the episode is 2"),
-    (changed(lambda ways, y: (ways > 0) & (ways != 255)), "this is a mask, true where any class is: a label map says which one, and keeps 255"),
-    (lambda y, classes: y, "this is the map as it came, with the data set's labels"),
-    (changed(lambda ways, y: torch.where((ways > 1) & (ways != 255), 0, ways)), "only the first class is there: does `return` stand inside the loop?"),
-    (lambda y, classes: torch.where((y == 255) | (y <= len(classes)), y, 0), "you look for 1, 2, ... in the data set's map: look for the labels in `classes`"),
+    (lambda y, classes: episode_labels(y, list(classes)[::-1]), "the ways keep the order of `classes`; yours is reversed"),
+    (changed(lambda ways, y: torch.where((ways > 0) & (ways != 255), 1, ways)), "every class became 1: the second class of the episode is 2, the third 3"),
+    (lambda y, classes: episode_labels(y, classes[:1]), "only the first class was relabelled: does `return` stand inside the loop?"),
+    (changed(lambda ways, y: torch.where(ways == 0, 255, ways)), "what belongs to no class of the episode became 255: background is 0"),
+    (changed(lambda ways, y: (ways > 0).long()), "true and false, or 0 and 1, are too few: 1, 2, ... for the ways, 0 for the rest, 255 for void"),
+    (changed(lambda ways, y: y), "these are the labels as they came: write the ways into a fresh map and return that"),
+    (changed(lambda ways, y: torch.where((ways > 0) & (ways != 255), ways + 1, ways)), "ways are counted from 1: your first class has become 2"),
+    (lambda y, classes: torch.where(episode_labels(y, classes) == 255, len(classes) + 1, episode_labels(y, classes)), "void pixels became a class of their own: 255 stays 255"),
+    (lambda y, classes: sum((label * (y == way) for way, label in enumerate(classes, 1)), 255 * (y == 255)), "you look for the way and write the label: look for the label, write the way"),
+    (changed(lambda ways, y: ways.to(torch.int8)), "int8 ends at 127, so void, 255, became -1: keep the labels' own uint8"),
     (in_place, "two things: other classes must become 0, and you overwrite the map you still read. Start from a fresh map of zeros"),
 )  # fmt: skip
 
@@ -204,16 +240,24 @@ def same_draw(one: Drawn, other: Drawn) -> bool:
     return all(np.array_equal(np.asarray(a).ravel(), np.asarray(b).ravel()) for a, b in zip(one, other))
 
 
+def fingerprint(draw: Drawn) -> tuple[Any, ...]:
+    """A draw as something that a set can hold."""
+    return *map(int, draw[0]), *map(int, draw[1].ravel()), draw[2]
+
+
 def toy_generator() -> np.random.Generator:
     """A fresh NumPy generator, seeded by torch's."""
     return np.random.default_rng(whole(0, 2**31 - 1))
+
+
+FIRST = 140  # the toy images' first number, which is neither a label nor a position in a pool
 
 
 def toy_pools(classes: int = 4, images: int = 14) -> dict[int, np.ndarray]:
     """Random pools of 7 to 9 images for each of `classes` labels; images show several classes."""
     rng = toy_generator()
     labels = rng.choice(np.arange(1, 21), classes, replace=False)
-    return {int(c): np.sort(rng.choice(images, rng.integers(7, 10), replace=False)) for c in labels}
+    return {int(c): FIRST + np.sort(rng.choice(images, rng.integers(7, 10), replace=False)) for c in labels}
 
 
 def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: int) -> str:
@@ -232,6 +276,8 @@ def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: 
         return "a way shows one image twice: draw supports without replacement"
     if len(set(supports.ravel().tolist())) < supports.size:
         return "two ways share an image: leave out what other ways have used (np.setdiff1d)"
+    if query < FIRST:
+        return "the query is no image of the pools: did you return its class, or its place in the pool?"
     if query in supports:
         return "the query is among the supports: the exam question was in the lesson"
     if not any(query in pools[int(c)] for c in classes):
@@ -241,7 +287,7 @@ def sampler_faults(draw: Drawn, pools: dict[int, np.ndarray], ways: int, shots: 
 
 def sampler_lacks(draws: list[Drawn], pools: dict[int, np.ndarray], ways: int) -> str:
     """What draws that keep the rules never do, as a sentence; "" where each thing has its turn."""
-    if all(same_draw(draws[0], other) for other in draws):
+    if all(same_draw(one, draws[0]) for one in draws):
         return "every index gives the same episode: make the generator from seed and index"
     if len({c for classes, _, _ in draws for c in classes}) < len(pools):
         return "some classes are never drawn: every class should have its turn"
@@ -260,6 +306,8 @@ def sampler_lacks(draws: list[Drawn], pools: dict[int, np.ndarray], ways: int) -
               if all((q in pools[int(d)]) == (d == c) for d in classes)}  # fmt: skip
     if len(places) < ways:
         return "the query always comes from the same way: draw the way that supplies it for each episode"
+    if len({fingerprint(one) for one in draws}) < 0.8 * len(draws):
+        return "the episodes repeat themselves: each index has an episode of its own"
     return ""
 
 
@@ -278,11 +326,11 @@ class Scenes:
 
     def image(self, index: int) -> Tensor:
         """An image, uint8 (3, H, W')."""
-        return self.images[index]
+        return self.images[index % len(self.images)]
 
     def label_map(self, index: int) -> Tensor:
         """Its label map (H, W') in the data set's labels."""
-        return self.maps[index]
+        return self.maps[index % len(self.maps)]
 
 
 def toy_sampler(ways: int, shots: int, seed: int, size: tuple[int, int] = (0, 0)) -> EpisodeSampler:
@@ -291,21 +339,20 @@ def toy_sampler(ways: int, shots: int, seed: int, size: tuple[int, int] = (0, 0)
     return EpisodeSampler(scenes, scenes.pools, ways, shots, seed=seed)
 
 
-def seed_fault(answer: Answer, sampler: EpisodeSampler) -> str:
-    """Whether another seed gives other episodes, as a sentence; "" where it does."""
+def seed_fault(answer: Answer, sampler: EpisodeSampler, draws: list[Drawn]) -> str:
+    """Whether other seeds give the draws of this one, as a sentence; "" where they do not."""
     scenes: Any = sampler.dataset
-    after = EpisodeSampler(scenes, scenes.pools, sampler.ways, sampler.shots, seed=sampler.seed + 1)
-    first, second = ([drawn(attempt(answer, (s, i))[0]) for i in range(300)] for s in (sampler, after))
-    if all(a and b and same_draw(a, b) for a, b in zip(first, second)):
-        return "another seed gives the same episodes: make the generator from seed and index"
-    if all(a and b and same_draw(a, b) for a, b in zip(first[1:], second)):
-        return "the run of the next seed is this run, moved by one episode: give default_rng the pair [seed, index]"
-    keys = [
-        {(tuple(d[0].tolist()), tuple(d[1].ravel().tolist()), d[2]) for d in run if d}
-        for run in (first, second)
-    ]
-    if len(keys[0] & keys[1]) > len(keys[1]) / 2:
-        return "the run of the next seed holds most of this run's episodes: give default_rng the pair [seed, index]"
+    known = set(map(fingerprint, draws))
+    for step in (1, 2):
+        other = EpisodeSampler(scenes, scenes.pools, sampler.ways, sampler.shots, seed=sampler.seed + step)
+        ones = [one for i in range(30) if (one := drawn(attempt(answer, (other, i))[0]))]
+        if all(map(same_draw, draws, ones)):
+            return "another seed gives the same episodes: make the generator from seed and index"
+        if sum(fingerprint(one) in known for one in ones) > 15:
+            return (
+                "the run of the next seed has this run's episodes, at other places: give default_rng the pair "
+                "[seed, index], not one number made of both"
+            )
     return ""
 
 
@@ -316,12 +363,25 @@ def sampler(answer: Answer) -> bool | None:
     )
     for ways, shots, seed in ((1, 3, 0), (2, 2, whole(1, 10**6))):
         toy = toy_sampler(ways, shots, seed)
-        faults = partial(sampler_faults, pools=toy.pools, ways=ways, shots=shots)
-        lacks = partial(sampler_lacks, pools=toy.pools, ways=ways)
-        fault = diagnose(lambda i, toy=toy: attempt(answer, (toy, i)), 500, faults, lacks, again)  # type: ignore[misc]
-        if fault != "":
-            return verdict(fault, "") if fault else gave_nothing(answer)
-        if fault := seed_fault(answer, toy):
+        pools = {label: images.copy() for label, images in toy.pools.items()}
+
+        def call(index: int, toy: EpisodeSampler = toy, pools: Any = pools) -> tuple[Any, str]:
+            found = attempt(answer, (toy, index))
+            return (
+                found
+                if untouched(toy.pools, pools)
+                else (None, "your function changes `sampler.pools`: leave them as they are")
+            )
+
+        def lacks(draws: list[Drawn], toy: EpisodeSampler = toy, pools: Any = pools) -> str:
+            return sampler_lacks(draws, pools, toy.ways) or seed_fault(answer, toy, draws)
+
+        fault = diagnose(
+            call, 500, partial(sampler_faults, pools=pools, ways=ways, shots=shots), lacks, again
+        )
+        if fault is None:
+            return gave_nothing(answer)
+        if fault:
             return verdict(fault, "")
     return verdict("", "1,000 episodes on fresh toy data, and not one breaks a rule")
 
@@ -338,7 +398,30 @@ MAPS = (
     (lambda y, classes, way: torch.where((z := episode_labels(y, classes)) % VOID == way + 1, z, torch.where(z == VOID, z, 0)), "leave out the other ways: a support that shows two of the episode's classes is labelled with both"),
     (lambda y, classes, way: episode_labels(y, sorted(classes)), "number the classes in another order than `classes`"),
     (lambda y, classes, way: torch.where((z := episode_labels(y, classes)) == VOID, 0, z), "lose the void pixels: 255 stays 255"),
+    (lambda y, classes, way: episode_labels(y, classes) / 255, "are divided by 255: only images are, a label map holds numbers of classes"),
+    (lambda y, classes, way: torch.where((z := episode_labels(y, classes)) % VOID > 0, z - 1, z), "count the ways from 0: the first class of an episode is 1, 0 is the background"),
     (lambda y, classes, way: torch.where((z := episode_labels(y, classes)) == VOID, z, (z > 0).to(z.dtype)), "call every class 1: the second way is 2"),
+)  # fmt: skip
+
+
+def stacked(scenes: Any, rows: np.ndarray) -> Tensor:
+    """The images of rows (W, K) of indices: (1, W, K, 3, H, W'), or (1, Q, 3, H, W') of rows (Q, 1)."""
+    images = torch.stack([torch.stack([scenes.image(int(i)) for i in row]) for row in rows])[None] / 255
+    return images
+
+
+PIXELS: tuple[tuple[Callable[[Tensor, Any, np.ndarray], Tensor], str], ...] = (
+    (lambda x, scenes, rows: 255 * x, "run from 0 to 255: divide by 255, an episode holds 0..1"),
+    (lambda x, scenes, rows: 255 * x / 256, "are divided by 256: the largest byte is 255, divide by that"),
+    (lambda x, scenes, rows: (x == 1).float(), "are whole numbers: divide by `/`, not `//`"),
+    (lambda x, scenes, rows: 2 * x - 1, "run from -1 to 1: an episode holds 0..1"),
+    (lambda x, scenes, rows: x.flip(-3), "have their colours in reverse order: leave them as the data set gives them, red first"),
+    (lambda x, scenes, rows: x.mT, "are mirrored at their diagonal: rows come before columns"),
+    (lambda x, scenes, rows: stacked(scenes, np.repeat(rows[:, :1], rows.shape[1], 1)).view_as(x),
+     "repeat the first shot of each way: every support has its place"),
+    (lambda x, scenes, rows: stacked(scenes, rows.T.reshape(rows.shape)).view_as(x),
+     "have the right images in another order: the shots of way 1 come first, draw.supports.ravel()"),
+    (lambda x, scenes, rows: stacked(scenes, rows + 1).view_as(x), "are those of the next index: an image and its label map share one"),
 )  # fmt: skip
 
 
@@ -385,9 +468,17 @@ def load_fault(value: Any, toy: EpisodeSampler, draw: Draw) -> str:
             return fault
     for name in ("support_images", "query_images"):
         found, wanted = getattr(value, name), getattr(truth, name)
-        if equal(found, 255 * wanted):
-            return f"{name} run from 0 to 255: divide by 255, an episode holds 0..1"
+        rows = draw.supports if name == "support_images" else draw.queries[:, None]
+        for wrong, why in () if equal(found, wanted) else PIXELS:
+            if equal(found, wrong(wanted, toy.dataset, rows)):
+                return f"{name} {why}"
         if not equal(found, wanted):
+            if name == "query_images" and any(
+                equal(found[0, 0], one) for one in truth.support_images.flatten(0, 2)
+            ):
+                return "query_images shows a support: the query is draw.queries"
+            if not 0 <= found.min() <= found.max() <= 1:
+                return f"{name} run from {found.min():.2f} to {found.max():.2f}: an episode holds 0..1, normalising comes in the network"
             return f"{name} has the right shape and other pixels: are these the images drawn, in their order?"
     for name, images in (("support_labels", draw.supports), ("query_labels", draw.queries)):
         if not equal(found := getattr(value, name), getattr(truth, name)):
@@ -429,13 +520,8 @@ def decision_costs(coverage: np.ndarray, unseen: Sequence[int], least: float) ->
     share = np.asarray(coverage)[:, 1:21]
     shown = share > 0
     hidden = np.isin(np.arange(1, 21), list(unseen))
-    useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
-    tiny = (share[shown] < least).mean()
-    return (
-        float((useful & spoilt).sum() / useful.sum()),
-        float(tiny),
-        float(np.asarray(coverage)[:, VOID].mean()),
-    )
+    void = np.asarray(coverage)[:, VOID].mean()
+    return both_of(shown, hidden), float((share[shown] < least).mean()), float(void)
 
 
 def toy_coverage() -> tuple[np.ndarray, list[int], float]:
@@ -456,31 +542,58 @@ def toy_coverage() -> tuple[np.ndarray, list[int], float]:
     return table, unseen, 0.02
 
 
+def both_of(shown: np.ndarray, hidden: np.ndarray) -> float:
+    """Of the images that show (N, J) a class which is not hidden (J,), the share that show a hidden one too."""
+    useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
+    return float((useful & spoilt).sum() / useful.sum())
+
+
 def cost_mistakes(table: np.ndarray, unseen: list[int], least: float) -> list[list[tuple[float, str]]]:
     """For each of the three shares, the numbers of known wrong turns, each with its sentence."""
     share, void = table[:, 1:21], table[:, VOID]
     shown = share > 0
     hidden = np.isin(np.arange(1, 21), unseen)
     useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
-    both = useful & spoilt
+
+    def among(columns: Sequence[int]) -> float:
+        shows = (table[:, [c for c in columns if c not in unseen]] > 0).any(1)
+        return float((shows & spoilt).sum() / shows.sum())
+
+    both, tiny = useful & spoilt, (share[shown] < least).mean()
     return [
         [(1 - both.sum() / useful.sum(), "is what stays, not what is dropped"),
          (both.mean(), "counts among all images: only those that show a seen class would be used at all"),
-         (spoilt.mean(), "counts every image with an unseen class: only one with a seen class, too, is a loss to training"),
+         (spoilt.mean(), "counts every image with an unseen class: only one with a seen class, too (the background is none), is a loss to training"),
          (spoilt.sum() / useful.sum(), "counts images without any seen class as dropped: they would not be drawn anyway"),
          (both.sum() / spoilt.sum(), "divides by the images with an unseen class: divide by those with a seen one"),
-         (float(both.sum()), "is a number of images: a share is wanted")],
+         (float(both.sum()), "is a number of images: a share is wanted"),
+         ((useful | spoilt).mean() * len(table) / useful.sum(), "counts images with one *or* the other: drop those that show both, seen and unseen"),
+         *((among(columns), "takes other columns than 1 to 20 for classes") for columns in (range(21), range(1, 256), range(1, 20))),
+         (both_of(share > least, hidden), "asks for more than `least`: a class is shown from the first pixel on"),
+         ((useful & shown[:, hidden].all(1)).sum() / useful.sum(), "drops an image that shows all unseen classes: one is enough, any(1)"),
+         ((useful & (table[:, np.asarray(unseen) - 1] > 0).any(1)).sum() / useful.sum(),
+          "reads the unseen classes one column too far to the left: class c is column c of the table"),
+         (tiny, "and the second have changed places: dropped images come first")],
         [((share < least).mean(), "takes a class that is not there for a tiny one: an appearance covers more than 0"),
          ((share[shown] < least).sum() / share.size, "divides by all images and classes: divide by the appearances"),
          ((share[shown] <= least).mean(), "drops an object of just `least`: it is big enough"),
          ((share[shown] >= least).mean(), "is what stays: the tiny ones are wanted"),
          (((share < least) & shown).any(1).mean(), "counts images, not appearances"),
+         ((share[shown] > least).mean(), "is what stays: the tiny ones are wanted"),
+         ((table[:, :21][table[:, :21] > 0] < least).mean(), "counts background as a class: classes are columns 1 to 20"),
+         ((table[:, :20][table[:, :20] > 0] < least).mean(), "counts columns 0 to 19: classes are columns 1 to 20"),
+         ((share[:, :19][shown[:, :19]] < least).mean(), "leaves out class 20: classes are columns 1 to 20"),
+         ((share[:, ~hidden][shown[:, ~hidden]] < least).mean(), "counts the seen classes only: all appearances are asked for"),
+         ((share[:, hidden][shown[:, hidden]] < least).mean(), "counts the unseen classes only: all appearances are asked for"),
+         ((share[shown] < 255 * least).mean(), "takes the table for numbers of pixels: it holds shares, as `least` is one"),
+         ((share[shown] < 2048 / 473**2).mean(), "has a least share of its own: use `least`, which is given"),
          ((table[table > 0] < least).mean(), "counts background and void as classes: classes are columns 1 to 20"),
          ((table[:, 1:][table[:, 1:] > 0] < least).mean(), "counts void as a class: classes are columns 1 to 20"),
          (float((share[shown] < least).sum()), "is a number of appearances: a share is wanted")],
         [((void > 0).mean(), "is the share of the images with a void pixel: the share of the pixels is wanted"),
          (void.sum(), "is a sum over images: all have one size, so take the mean"),
          (float(np.median(void)), "is a median: the share of all pixels is the mean over images of one size"),
+         (table[:, 254].mean(), "is column 254: void is column 255"),
          (table[:, 0].mean(), "is the background, column 0: void is column 255"),
          (float(void[void > 0].mean()), "leaves out the images without void")],
     ]  # fmt: skip
@@ -497,8 +610,10 @@ def costs(answer: Answer) -> bool | None:
     for _ in range(4):
         case = toy_coverage()
         value, error = attempt(answer, case)
-        if error or blank(value):
-            return verdict(error, "") if error else gave_nothing(answer)
+        if error:
+            return verdict(error, "")
+        if blank(value):
+            return gave_nothing(answer)
         try:
             value = [float(v) for v in value]
         except (TypeError, ValueError, RuntimeError):
@@ -515,7 +630,7 @@ def costs(answer: Answer) -> bool | None:
             if all(equal(value[k], mistakes[k][turn][0]) for value, _, mistakes in found):
                 return verdict(f"{name} {why}", "")
         return verdict(f"{name} is not right: count it by hand in a table of three images", "")
-    return verdict(harmed(answer, toy_coverage()), "right: three shares, on fresh tables")
+    return verdict("", "right: three shares, on fresh tables")
 
 
 # ---- leaks ----------------------------------------------------------------------------------------
@@ -526,7 +641,7 @@ def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
     rng = toy_generator()
     shows = np.ones((images, 7), bool)  # the background is everywhere
     shows[:, 1:] = rng.random((images, 6)) < 0.3
-    seen = sorted(int(c) for c in rng.choice(np.arange(1, 6), 4, replace=False))  # the last is never seen
+    seen = sorted(int(c) for c in rng.choice(np.arange(1, 6), 4, replace=False))  # the last label is unseen
     alone = [c for c in range(1, 7) if c not in seen] * 4  # 4 images of each unseen class by itself
     pairs = [(c, seen[(k + turn % 2) % 4]) for turn in range(6) for k, c in enumerate(seen)]
     together: list[tuple[int, int] | int] = [*pairs, *alone]
@@ -559,28 +674,44 @@ def leak_lacks(draws: list[Drawn], shows: np.ndarray, seen: list[int]) -> str:
     """What tight draws never do, as a sentence; "" where each seen class and clean image has its turn."""
     unseen = [c for c in range(1, shows.shape[1]) if c not in seen]
     clean = set(np.flatnonzero(shows[:, seen].any(1) & ~shows[:, unseen].any(1)).tolist())
+    if all(same_draw(one, draws[0]) for one in draws):
+        return "every generator gives the same episode: draw from `rng` only, not from one of your own"
     if len({int(c) for label, _, _ in draws for c in label}) < len(seen):
         return "tight, but some seen classes are never drawn"
-    never = sorted(clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)})
-    if (shows[np.ix_(never, seen)].sum(1) == 1).any():
-        return "tight, but some images are never drawn: choose at random among all that are clean"
-    return "tight, but too strict: images that show several seen classes may stay" if never else ""
+    if never := clean - {i for _, supports, query in draws for i in (*supports.tolist(), query)}:
+        if all(shows[i, seen].sum() > 1 for i in never):
+            return "tight, but too strict: images that show several seen classes may stay"
+        return "tight, but some images are never drawn: choose at random among all clean images of the class, by `rng`"
+    return ""
+
+
+EMPTY = (
+    "no image is left to draw from: leave out those that show an *unseen* class (not a seen one, nor the "
+    "background, column 0), and draw the episode's class from `seen`"
+)
 
 
 def leak(answer: Answer) -> bool | None:
     """`tight_draw(shows, seen, shots, rng)` -> label, supports (K,), query; nothing of a test class."""
     shows, seen = toy_shows()
     seed = whole(0, 2**31 - 1)
+
+    def call(index: int) -> tuple[Any, str]:
+        value, error = attempt(answer, (shows, seen, 2, np.random.default_rng([seed, index])))
+        empty = "a cannot be empty" in error or "larger sample than population" in error
+        return value, EMPTY if empty else error
+
     fault = diagnose(
-        lambda index: attempt(answer, (shows, seen, 2, np.random.default_rng([seed, index]))),
+        call,
         400,
         partial(leak_faults, shows=shows, seen=seen, shots=2),
         partial(leak_lacks, shows=shows, seen=seen),
         "the same generator gives another episode each time: draw from `rng` only",
     )
-    if fault is None:
-        return gave_nothing(answer)
-    return verdict(
-        fault or harmed(answer, (shows, seen, 2, np.random.default_rng(seed))),
-        "tight: 400 training episodes on fresh toy data, no test class and no repeated image",
+    return (
+        gave_nothing(answer)
+        if fault is None
+        else verdict(
+            fault, "tight: 400 training episodes on fresh toy data, no test class and no repeated image"
+        )
     )

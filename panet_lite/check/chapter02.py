@@ -1,6 +1,7 @@
 """Answers to the exercises of chapter 2, features."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import cycle
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..backbones import BLOCKS, VGG16
+from ..backbones import VGG16
 from . import harness
 
 Layer = tuple[int, int, int, int]  # kernel, stride, padding, dilation
@@ -64,6 +65,17 @@ CONVOLUTION_MISTAKES = (
     (lambda i, k, b, s, p, d: F.conv2d(F.pad(i, [p, 0, p, 0]), k, b, s, 0, d),
      "zeros stand on the upper and left side only: padding surrounds the image"),
     (lambda i, k, b, s, p, d: F.conv2d(i, k, b, d, p, s), "stride and dilation are swapped"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, -b, s, p, d), "bias is taken off: it is added"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b.sum().expand_as(b), s, p, d), "all biases are added to each channel: each has its own"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b[:1].expand_as(b), s, p, d), "the first bias is used for all channels: each has its own"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b * k[0].numel(), s, p, d), "bias is added once for each product: it belongs to the sum, once"),
+    (lambda i, k, b, s, p, d: F.conv2d(F.pad(i, [p] * 4, value=1.0), k, b, s, 0, d), "the image is surrounded by ones: padding is zeros here"),
+    (lambda i, k, b, s, p, d: F.conv2d(F.pad(i, [p] * 4, mode="reflect"), k, b, s, 0, d), "the border is mirrored: padding is zeros here"),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, s, p, (d, 1))[..., : F.conv2d(i, k, b, s, p, d).shape[-1]],
+     "dilation is missing along the columns: neighbouring taps lie `dilation` pixels apart both ways"),
+    *((lambda i, k, b, s, p, d, n=n: F.conv2d(i, k, b, s, p, d)[:1].expand(n or len(k), -1, -1),
+       "only the first filter is used: each output channel has its own") for n in (0, 1)),
+    (lambda i, k, b, s, p, d: F.conv2d(i, k, b, s, p, d)[None], "an axis of a batch too many: (O, h, w) is wanted"),
 )  # fmt: skip
 
 
@@ -81,12 +93,14 @@ def convolution_shape(values: list[Any], truths: list[Tensor]) -> str:
         return "the sizes are right, but some numbers are NaN or infinite"
     if all(torch.as_tensor(v).min() >= 0 for v in values):
         return "nothing is negative: a convolution keeps its signs, a ReLU would be another layer"
-    return "the sizes are right, the sums are not: check one window by hand, zeros outside, tap by tap"
+    last = "the sizes are right, the sums are not: check one window by hand, zeros outside, tap by tap"
+    return harness.unexplained(values, truths, last)
 
 
 def convolution(answer: harness.Answer) -> bool | None:
     """ex-02-convolution: one convolution with bias, stride, padding and dilation, written by the reader."""
 
+    @wraps(answer)
     def guarded(*inputs: Any) -> Any:
         with NoConvolution():
             return answer(*inputs)
@@ -117,10 +131,33 @@ def side(answer: object) -> bool | None:
             (21, "21 is what a fourth pool of stride 2 would leave: maxpool4 has stride 1 here"),
             (40, "321 / 8 rounded down is 40, but a pool with kernel 3 and padding 1 rounds its halves up"),
             (39, "39 is what pools with kernel 2 and no padding leave: ours have kernel 3 and padding 1"),
-            (20, "20 and 10 are what four or five halvings leave, rounded down: three pools have stride 2"),
-            (10, "20 and 10 are what four or five halvings leave, rounded down: three pools have stride 2"),
-            (321 / 8, "a side is a whole number: each pool rounds its half up"),
             (11, "11 is the side behind five halvings: maxpool4 has stride 1, and maxpool5 is gone"),
+            (161, "161 is the side behind the first pool: the next two have stride 2 as well"),
+            (81, "81 is the side behind the second pool: the third has stride 2 as well"),
+            (
+                321,
+                "321 is the image's own side, and the convolutions keep it: the first three pools halve it",
+            ),
+            (42, "42 is one too many: a pool makes floor((side - 1) / 2) + 1 of a side"),
+            *(
+                (
+                    side,
+                    f"{side} comes of halves rounded down: a pool with kernel 3 and padding 1 rounds them up",
+                )
+                for side in (160, 80)
+            ),
+            *(
+                (
+                    side,
+                    f"{side} comes of halves rounded down, and of a fourth pool that halves: maxpool4 has stride 1",
+                )
+                for side in (20, 10)
+            ),
+            *(
+                (side, "a side is a whole number of positions: round after each pool, as the formula does")
+                for side in (321 / 8, 40.1, 41.5, 321 / 16)
+            ),
+            (41 * 41, "that is the number of positions: the side is asked for"),
         ],
     )
 
@@ -146,6 +183,13 @@ def changed(change: Callable[[Layer], Layer]) -> harness.Answer:
     return lambda index, layers: looks_at_reference(index, tuple(change(layer) for layer in layers))
 
 
+def padded_once(index: int, layers: Sequence[Layer]) -> tuple[int, int]:
+    """Mistake: the sum of all paddings is taken off behind the walk."""
+    first, last = looks_at_reference(index, [(k, s, 0, d) for k, s, _, d in layers])
+    padding = sum(layer[2] for layer in layers)
+    return first - padding, last - padding
+
+
 LOOKS_AT_MISTAKES = (
     (lambda index, layers: looks_at_reference(index, layers[::-1]),
      "you walk from the image to the feature; the index belongs to the last layer, so start there"),
@@ -162,6 +206,14 @@ LOOKS_AT_MISTAKES = (
     (lambda *x: looks_at_reference(*x)[::-1], "the ends are swapped: (first, last)"),
     (lambda *x: (looks_at_reference(*x)[0], looks_at_reference(*x)[1] + 1),
      "one too far: `last` is a position that the feature sees, not the first that it does not see"),
+    (changed(lambda x: (x[0], x[2], x[1], x[3])),
+     "stride and padding have changed places: a layer is (kernel, stride, padding, dilation)"),
+    (lambda index, layers: looks_at_reference(index, layers[-1:]),
+     "only the last layer was walked through: does `return` stand inside the loop?"),
+    (lambda index, layers: looks_at_reference(index, layers[:-1]), "the last layer is left out: the walk begins in it"),
+    (lambda index, layers: looks_at_reference(index, layers[1:]), "the first layer is left out: the walk ends in front of it"),
+    (changed(lambda x: (x[0], x[1], x[2] * x[3], x[3])), "padding is multiplied by dilation: it counts pixels as it is"),
+    (padded_once, "padding is taken off at the end: each layer's counts pixels of that layer's own input, so take it off within the walk"),
     (changed(lambda x: (x[0], x[1], -x[2], x[3])), "padding has the wrong sign: zeros in front move everything back"),
 )  # fmt: skip
 
@@ -189,7 +241,7 @@ def which_column(values: list[Any], truths: list[Any]) -> str:
     apart = torch.cat([(a != b).any(0, keepdim=True) for a, b in zip(mine, right)]).any(0)  # (4,)
     wrong = [name for name, odd in zip(("kernel", "stride", "padding", "dilation"), apart) if odd]
     why = {
-        "kernel": "kernels must stay, the weights would not fit",
+        "kernel": "kernels must stay, and the layers in their order, from the first: the weights would not fit",
         "stride": "a stride stays while the product so far is at most `most`, else it becomes 1",
         "padding": "padding grows by what was taken out before the layer, as dilation does",
         "dilation": "dilation grows by what was taken out before the layer",
@@ -303,16 +355,22 @@ def finer(answer: harness.Answer) -> bool | None:
 def half_width(answer: object) -> bool | None:
     """ex-02-half-width: the number of parameters at width 0.5, to within one per cent."""
     right = sum(p.numel() for p in VGG16(width=0.5).parameters())
+    mine = harness.read(float, answer) or 0.0
     return harness.number(
         answer,
         right,
         right * 0.01,
         f"right: {right:,}, a quarter and a little: a kernel has inputs and outputs, and both are halved",
-        "not yet: a kernel has in x out x 9 weights; which of the three factors depend on the width?",
+        f"that is {mine / 14_714_688:.3g} of the parameters at width 1: a kernel has in x out x 9 weights; which of the "
+        "three factors depend on the width?",
         [
             (14_714_688 / 2, "half is what the biases do; a kernel has in x out channels, and both shrink"),
             (14_714_688 / 8, "an eighth is too few: the 3 x 3 window does not shrink, only the channels do"),
             (14_714_688 / 16, "a sixteenth is width 0.25"),
+            (
+                0,
+                "the parameters are counted one by one, about 14.7 million at width 1: no share, and no number of millions",
+            ),
         ],
     )
 
@@ -333,7 +391,7 @@ def fold_inputs() -> tuple[Any, ...]:
 
 FOLD_MISTAKES = (
     (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, v, 0.0, g, bt),
-     "eps is missing, or is not the one that is given: BatchNorm divides by the root of (var + eps)"),
+     "eps is missing, or a number of your own stands in its place: BatchNorm divides by the root of (var + eps)"),
     (lambda w, b, m, v, e, g, bt: fold_reference(w, b, m, (v + e) ** 2 - e, e, g, bt),
      "you divide by the variance: BatchNorm divides by its square root"),
     (lambda w, b, m, v, e, g, bt: fold_reference(w, 0 * b, m, v, e, g, bt),
@@ -386,10 +444,7 @@ def fold(answer: harness.Answer) -> bool | None:
 
 # ---- repairing a backbone ----------------------------------------------------------------------
 
-WIDTHS, SIZE = (
-    (1 / 16, 1 / 32),
-    128,
-)  # small enough to try, large enough that each mistake leaves another side
+WIDTH, SIZE = 1 / 16, 128  # small enough to try, large enough that each mistake leaves another side
 SIDES = {
     8: "a 128-pixel image leaves 8 x 8 features, it should be 16 x 16: one pool halves too many; "
     "maxpool4 has stride 1 and maxpool5 is gone",
@@ -403,6 +458,33 @@ SIDES = {
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     """The network's convolutions, in the order in which they were put in."""
     return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+
+
+POOLS = [(3, 2, 1)] * 3 + [(3, 1, 1)]  # kernel, stride and padding of each
+
+
+def layer_fault(network: nn.Module) -> str:
+    """What is wrong with the layers of a network whose features are, as far as the layers tell; else ""."""
+    layers = [one for one in network.modules() if not list(one.children())]
+    if odd := [one for one in layers if not isinstance(one, (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Identity))]:
+        return f"{type(odd[0]).__name__} has no place in it: conv, ReLU, and MaxPool2d between the blocks"
+
+    def first(size: int | tuple[int, ...]) -> int:
+        return size if isinstance(size, int) else size[0]
+
+    spread = [first(one.dilation) for one in convolutions(network)]
+    if spread != [1] * (len(spread) - 3) + [2] * 3:
+        return f"dilation is 2 in the three convolutions of conv5, else 1; yours is {', '.join(map(str, spread))}"
+    pools = [
+        tuple(map(first, (one.kernel_size, one.stride, one.padding)))
+        for one in layers
+        if isinstance(one, nn.MaxPool2d)
+    ]
+    if pools != POOLS:
+        return f"the pools' (kernel, stride, padding) should be {POOLS}, yours are {pools}"
+    if (relus := sum(isinstance(one, nn.ReLU) for one in layers)) != len(spread) - 1:
+        return f"a ReLU stands behind every convolution but the last, {len(spread) - 1} of them; yours has {relus}"
+    return ""
 
 
 def compared(network: object, width: float) -> harness.Verdict:
@@ -423,26 +505,26 @@ def compared(network: object, width: float) -> harness.Verdict:
     with torch.no_grad():
         features, error = harness.attempt(network, (images,))
         right = truth(images)
-        if error or not isinstance(features, Tensor):
-            return False, error.replace("function", "network") or "it should return a tensor"
-        if features.shape != right.shape:
-            general = f"features {tuple(features.shape)} for a 128-pixel image, wanted {tuple(right.shape)}"
-            return False, SIDES.get(features.shape[-1], general)
-        if features.min() >= 0:
-            return False, "no feature is negative: a ReLU still stands behind conv5_3, take it away"
-        if harness.equal(features, right):
-            return True, "right: it has the sides, the signs and, weight for weight, the values"
-        for convolution in convolutions(truth)[-len(BLOCKS[-1]) :]:
-            convolution.dilation = convolution.padding = (1, 1)
-        if harness.equal(features, truth(images)):
-            return False, "the size is right, but conv5 is not dilated: dilation=2, padding=2"
-    return False, "the size is right, the values are not: conv, ReLU, conv, ReLU, then a pool with kernel 3"
+    if error or not isinstance(features, Tensor):
+        return False, error.replace("function", "network") or "it should return a tensor"
+    if harness.equal(features, right):
+        return True, "right: it has the sides, the signs and, weight for weight, the values"
+    why = layer_fault(network)
+    if features.shape != right.shape:
+        general = f"features {tuple(features.shape)} for a 128-pixel image, wanted {tuple(right.shape)}"
+        return False, SIDES.get(features.shape[-1], why or general)
+    if features.min() >= 0 and (not why or why.startswith("a ReLU")):
+        return False, "no feature is negative: a ReLU still stands behind conv5_3, take it away"
+    return (
+        False,
+        f"the size is right, the values are not: {why or 'conv, ReLU, conv, ReLU, then a pool with kernel 3'}",
+    )
 
 
 def backbone(build: harness.Answer) -> bool | None:
     """ex-02-repair: a builder of the paper's feature extractor, judged by what it builds does."""
-    widths = iter(WIDTHS)
-    return harness.inspected(build, compared, lambda: (next(widths),), len(WIDTHS))
+    widths = iter((WIDTH, WIDTH / 2))
+    return harness.inspected(build, compared, lambda: (next(widths),), trials=2)
 
 
 # ---- the last ReLU, and judging a backbone -----------------------------------------------------
@@ -454,8 +536,8 @@ def overturned(vectors: tuple[Any, ...]) -> harness.Verdict:
     if any(v is None or v.ndim != 1 or not v.isfinite().all() or not v.any() for v in read):
         return False, "three vectors are wanted, each a list of finite numbers and not all of them zero"
     feature, mug, background = (v for v in read if v is not None)
-    if not len(feature) == len(mug) == len(background):
-        return False, "the three vectors must have the same length: they live in one space of features"
+    if not len(feature) == len(mug) == len(background) == 2:
+        return False, "three vectors of two numbers each are wanted: they live in one plane"
     (near, far), (kept, lost) = (
         [F.cosine_similarity(f(feature), f(v), dim=0).item() for v in (mug, background)]
         for f in (lambda v: v, torch.relu)
@@ -485,10 +567,10 @@ def area_under_curve(likeness: Tensor, inside: Tensor, outside: Tensor) -> float
 
 
 def separation_inputs(sign: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    """Likeness, higher inside for sign 1 and lower for -1, with ties, and shares of object and rest (5, 6), with void in between."""
+    """Likeness with ties, close to one another, and shares of object and rest (5, 6), with void in between."""
     inside = (torch.rand(5, 6) * 1.6 - 0.4).clamp(0, 1)
     outside = (1 - inside) * torch.rand(5, 6).round(decimals=1)
-    return torch.randint(-3, 4, (5, 6)) / 4 + sign * inside.round(decimals=0) / 2, inside, outside
+    return sign * (torch.randint(-3, 4, (5, 6)) + 2 * inside.round()) / 32, inside, outside
 
 
 def hard(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
@@ -505,6 +587,13 @@ def counted(sign: float) -> harness.Answer:
         return area_under_curve(likeness, inside, outside) + sign * 0.5 * ties.item()
 
     return wrong
+
+
+def without_itself(likeness: Tensor, inside: Tensor, outside: Tensor) -> float:
+    """Mistake: a cell's object is not compared with the same cell's rest."""
+    a, b = inside.flatten(), outside.flatten()
+    all_wins, same = area_under_curve(likeness, inside, outside) * a.sum() * b.sum(), a @ b
+    return ((all_wins - same / 2) / (a.sum() * b.sum() - same)).item()
 
 
 SEPARATION_MISTAKES = (
@@ -528,6 +617,20 @@ SEPARATION_MISTAKES = (
      "outside is not used: weigh each cell of the rest by its share"),
     (lambda v, a, b: area_under_curve(v, torch.ones_like(a), b),
      "inside is not used: weigh each cell of the object by its share"),
+    (lambda v, a, b: area_under_curve(v, a, (b > 0).float()),
+     "the object's cells are weighed, the rest's count whole: weigh both by their shares"),
+    (lambda v, a, b: area_under_curve(v, (a > 0).float(), b),
+     "the rest's cells are weighed, the object's count whole: weigh both by their shares"),
+    (without_itself, "a cell is not compared with itself: where it holds both object and rest, that is a tie, half a win"),
+    (lambda v, a, b: max(area_under_curve(v, a, b), 1 - area_under_curve(v, a, b)),
+     "a share below a half became one above: it may be below, the likeness is then worse than guessing"),
+    (lambda v, a, b: round(area_under_curve(v, a, b), 1), "the right number, rounded: leave it as it is"),
+    (lambda v, a, b: area_under_curve(v[0], a[0], b[0]), "only the first row is used: flatten the maps"),
+    (lambda v, a, b: area_under_curve(v.flatten().argsort().float(), a, b),
+     "argsort gives the places of the numbers, not their ranks: compare the numbers themselves"),
+    (lambda v, a, b: area_under_curve(v.flatten().argsort().argsort().float(), a, b),
+     "ranks put an order between equal numbers: compare the numbers themselves, a tie is half a win"),
+    (lambda v, a, b: area_under_curve(v.round(decimals=1), a, b), "likeness is rounded, which makes ties: leave it as it is"),
     (lambda v, a, b: area_under_curve(v * a, a, b),
      "likeness is multiplied by the share: the share says how often a value is drawn, not how large it is"),
     (lambda v, a, b: (v * a).sum() / a.sum(), "that is the object's mean likeness: compare it with the rest, pixel by pixel"),
@@ -552,7 +655,7 @@ def which_number(values: list[Any], truths: list[Any]) -> str:
 
 def separation(answer: harness.Answer) -> bool | None:
     """ex-02-separation: how often an object's pixel is more alike than another, the area under the ROC curve."""
-    signs = cycle([1, -1])
+    signs = cycle((1, -1))
     return harness.implementation(
         answer,
         area_under_curve,

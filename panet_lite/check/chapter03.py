@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, cosine_similarity, interpolate, max_pool2d, normalize
+from torch.nn.functional import avg_pool2d, cosine_similarity, interpolate, max_pool2d, normalize, one_hot
 
 from ..prototypes import (
     VOID,
@@ -21,9 +21,11 @@ from .harness import (
     Verdict,
     attempt,
     blank,
+    equal,
     implementation,
     inspected,
     mean_under,
+    no_gradient,
     number,
     read,
     say,
@@ -79,26 +81,6 @@ def borrowed(answer: Answer, inputs: tuple[Any, ...], *forbidden: Answer) -> str
     return name and f"the numbers are right, since {name} of the module made them: here you write it yourself"
 
 
-def without_gradient(answer: Answer, features: Tensor, *others: Tensor) -> str:
-    """The sentence for right numbers through which no gradient passes to the features, or ""."""
-    with torch.enable_grad():
-        leaf = features.clone().requires_grad_()
-        value, error = attempt(answer, (leaf, *others))
-        if not error and isinstance(value, Tensor) and value.requires_grad:
-            (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
-            if slope is not None and slope.isnan().any():
-                return (
-                    "the numbers are right, but the gradient is not a number where a mask is empty: add 1e-5 to "
-                    "the area, instead of mending 0 / 0 afterwards"
-                )
-            if slope is not None and slope.any():
-                return ""
-    return (
-        "the numbers are right, but no gradient reaches the features, and chapter 5 trains through this "
-        "function: stay in PyTorch, without NumPy, .detach(), .item() or torch.tensor()"
-    )
-
-
 # ---- ex-03-pencil --------------------------------------------------------------------------------
 
 PENCIL_SLIPS = (
@@ -107,6 +89,22 @@ PENCIL_SLIPS = (
     ((11, 33), "these are the sums: divide them by the number of positions, 11"),
     ((11 / 16, 33 / 16), "you divide by all 16 positions: only the 11 outside the mask are averaged"),
     ((11 / 5, 33 / 5), "you divide by the 5 positions under the mask: those outside it are 11"),
+    (
+        (1, 4),
+        "these are the smaller numbers of both means: each is of all eleven outside the mask, 11 / 11 and 33 / 11",
+    ),
+    (
+        (31 / 11, 38 / 11),
+        "you add all 16 numbers and divide by 11: leave the five under the mask out of the sum too",
+    ),
+    *(
+        (
+            (11 / n, 33 / n),
+            f"the sums are right, 11 and 33, but you divide by {n}: eleven positions lie outside the mask",
+        )
+        for n in (10, 12)
+    ),
+    ((-1, -3), "the right numbers with the wrong sign"),
     ((31 / 16, 38 / 16), "that is the mean of all 16 positions: leave out the five under the mask"),
 )
 
@@ -122,7 +120,10 @@ def pencil(answer: object) -> bool | None:
         if torch.allclose(value, torch.tensor(mean, dtype=torch.float64), atol=0.006):
             return say(False, why)
     right = torch.allclose(value, torch.tensor([1.0, 3.0], dtype=torch.float64), atol=1e-6)
+    close = torch.isclose(value, torch.tensor([1.0, 3.0], dtype=torch.float64), atol=1e-6).tolist()
     no = "add up the eleven numbers outside the dashed line, channel by channel, and divide by 11"
+    if sum(close) == 1:
+        no = f"channel {close.index(True)} is right, channel {close.index(False)} is not: {no}"
     return say(right, "11 / 11 and 33 / 11: the mean outside the mask" if right else no)
 
 
@@ -175,6 +176,12 @@ POOL_MISTAKES = (
     *((wrong, "you average over the images too: the result keeps them, (N, C)")
       for wrong in (lambda f, m: mean_under(up(f, m.shape), m).mean(0),
                     lambda f, m: mean_under(up(f, m.shape), m, (0,)))),
+    (lambda f, m: mean_under(up(f, m.shape), m, (0,)).expand(len(f), -1),
+     "you pool all images together: each has a vector of its own, under its own mask"),
+    (lambda f, m: normalize(mean_under(up(f, m.shape), m), dim=1), "you made the vectors one long: leave their lengths"),
+    *((wrong, "you take the largest number under the mask: the mean is asked for")
+      for wrong in (lambda f, m: (up(f, m.shape) * m[:, None]).amax((-2, -1)),
+                    lambda f, m: up(f, m.shape).where(m[:, None] > 0, -torch.inf).amax((-2, -1)))),
     (lambda f, m: mean_under(up(f, m.shape), m)[0],
      "you return the first image's vector only: there are N images, and the result is (N, C)"),
 )  # fmt: skip
@@ -196,10 +203,11 @@ def empty_mask_fault(answer: Answer) -> str:
 def pool_lacks(answer: Answer) -> str:
     """What right values of a pooling do not show."""
     features, mask = pool_inputs()
+    mask[1] = 0
     return (
         borrowed(answer, (features, mask), masked_average_pool, support_prototypes)
         or empty_mask_fault(answer)
-        or without_gradient(answer, features, torch.cat([mask[:1], 0 * mask[1:]]))
+        or no_gradient(answer, (features, mask))
     )
 
 
@@ -209,10 +217,6 @@ def near(values: list[Any], truths: list[Any]) -> str:
         cosines = torch.cat(
             [cosine_similarity(v.double(), t.double(), dim=-1) for v, t in zip(values, truths)]
         )
-        if cosines.min() > 0.9999 and all(
-            torch.allclose(v.norm(dim=-1), torch.tensor(1.0).to(v)) for v in values
-        ):
-            return "you made the vectors one long: leave them their length, a prototype is a mean as it is"
         if cosines.min() > 0.9999:
             return (
                 "the direction is right, the length is not: by what do you divide? It is the mask's own area"
@@ -307,6 +311,10 @@ BACKGROUND_MISTAKES = (
     (lambda f, y: mean_under(f, y == 0),
      "that is one background for each image: take the mean over ways and shots, there is one background"),
     (lambda f, y: f.mean((0, 1, 3, 4)), "this is the mean over all pixels: the label maps play no part yet"),
+    (lambda f, y: background_of((y != 0) & ~own_way(y) & (y != VOID), f),
+     "you take the episode's other classes: the background is where the label is 0"),
+    (lambda f, y: (right_background(f, y) + right_classes(f, y).mean(0)) / 2,
+     "the classes' prototypes are averaged into it: it is pooled where the label is 0, and nowhere else"),
 )  # fmt: skip
 
 
@@ -345,6 +353,9 @@ CLASS_MISTAKES = (
      "you take label 1 in all images: in those of way w the class is w"),
     *((wrong, "you take every class of the episode for the object: in the images of way w it is w alone")
       for wrong in (lambda f, y: mean_under(f, (y != 0) & (y != VOID)).mean(1), lambda f, y: mean_under(f, y != 0).mean(1))),
+    (lambda f, y: mean_under(f, y == torch.arange(len(y)).view(-1, 1, 1, 1)).mean(1),
+     "ways are counted from 1 in a label map, for 0 is the background: torch.arange(1, ways + 1)"),
+    (lambda f, y: mean_under(f, own_way(y) | (y == VOID)).mean(1), "you count void pixels (255) as the class: they say nothing"),
     (lambda f, y: mean_under(f, y == 0).mean(1), "this is the mean of the background, not of the class"),
     (lambda f, y: mean_under(f, torch.ones_like(y)).mean(1),
      "this is the mean over the whole images: the label maps play no part yet"),
@@ -396,6 +407,11 @@ PROTOTYPE_MISTAKES = (
      "you average the pixels of all shots at once: Eq. 1 and Eq. 2 first take the mean within each image"),
     (assembled(lambda f, y: mean_under(f, y == 0).sum((0, 1)), lambda f, y: class_means(f, y).sum(1)),
      "you add the means of the images but do not divide by their number"),
+    (assembled(lambda f, y: mean_under(f, ~own_way(y), (0, 1), 0), lambda f, y: mean_under(f, own_way(y), (1,), 0)),
+     "this is still the broken one: the background is where the label is 0, and each image is a mean of its own"),
+    (assembled(lambda f, y: normalize(mean_under(f, y == 0), dim=-1).mean((0, 1)),
+               lambda f, y: normalize(class_means(f, y), dim=-1).mean(1)),
+     "you made each image's vector one long before the mean: leave the lengths"),
     (lambda f, y: assembled()(f, y).roll(-1, 1), "the background comes first, then the classes"),
     (lambda f, y: assembled()(f, y).flip(1), "the order is background, class 1, class 2, ...: yours is turned round"),
     (lambda f, y: assembled()(f, y)[:, [0, 2, 1]], "the classes have changed places: class 1 comes first"),
@@ -427,8 +443,7 @@ def prototypes(answer: Answer) -> bool | None:
         "both equations: the background first, then the classes, each a mean of means",
         PROTOTYPE_MISTAKES,
         lacks=lambda: (
-            borrowed(answer, episode_inputs(), support_prototypes)
-            or without_gradient(answer, *episode_inputs())
+            borrowed(answer, episode_inputs(), support_prototypes) or no_gradient(answer, episode_inputs())
         ),
     )
 
@@ -461,12 +476,28 @@ NEAREST_MISTAKES = (
      "you upsample once more: the adjoint goes the other way, from (H, W) to (H / s, W / s)"),
     (lambda m, s: down(m, (m.shape[0] // s, m.shape[1] // s), "bilinear"),
      "this is bilinear resizing: the adjoint of copying is adding up"),
+    (lambda m, s: m[::s, ::s] * s * s,
+     "one pixel of each block, times their number, is not their sum: each small pixel was copied to s * s pixels, and all give back"),
+    (lambda m, s: m.reshape(s, m.shape[0] // s, s, m.shape[1] // s).sum((0, 2)),
+     "the blocks are read in the wrong order: reshape(h, s, w, s), then the sum over dimensions 1 and 3"),
+    (lambda m, s: m.reshape(m.shape[0] // s, m.shape[1] // s, s, s).sum((2, 3)),
+     "the blocks are no blocks of the image: reshape(h, s, w, s), then the sum over dimensions 1 and 3"),
+    (lambda m, s: adjoint_upsample(m, (m.shape[0] // s, m.shape[1] // s)),
+     "this is the adjoint of bilinear upsampling: here each pixel was copied, so the sum of its block comes back"),
+    (lambda m, s: nearest_reference(m, s).clamp(max=1), "the sums are cut off at 1: the adjoint is linear, leave them"),
+    (lambda m, s: nearest_reference(m, s) > 0, "true and false say too little: the sum itself is asked for"),
+    (lambda m, s: nearest_reference(m.long().to(m.dtype), s), "the mask became whole numbers: leave it as it is"),
     (lambda m, s: nearest_reference(m, s).T, "rows and columns have changed places"),
 )  # fmt: skip
 
 
 def nearest_adjoint(answer: Answer) -> bool | None:
     """The transpose of nearest-neighbour upsampling by `factor`: (h * s, w * s), s to (h, w)."""
+    if any("is invalid for input of size" in attempt(answer, nearest_inputs())[1] for _ in range(5)):
+        return say(
+            False,
+            "the new shape has not as many numbers: h is mask.shape[0] // factor, w is mask.shape[1] // factor",
+        )
     return implementation(
         answer,
         nearest_reference,
@@ -479,9 +510,8 @@ def nearest_adjoint(answer: Answer) -> bool | None:
 # ---- ex-03-gradient ------------------------------------------------------------------------------
 
 
-def gradient_inputs() -> tuple[Tensor, tuple[int, int]]:
-    """A map (H, W') of numbers of both signs, and a smaller size that does not divide its own."""
-    h, w = whole(3, 5), whole(3, 5)
+def gradient_inputs(h: int = 4, w: int = 3) -> tuple[Tensor, tuple[int, int]]:
+    """A map (H, W') of numbers of both signs, and a smaller size (h, w) that does not divide its own."""
     return torch.randn(3 * h + 1, 2 * w + 1), (h, w)
 
 
@@ -513,21 +543,45 @@ GRADIENT_MISTAKES = (
     (lambda m, s: torch.zeros(s),
      "your gradient is zero: L must be linear in F, the sum of Up(F) * m; where F enters by its square, the "
      "gradient at F = 0 is nothing"),
+    (lambda m, s: down(m, s, "area") * m.numel() / (s[0] * s[1]),
+     "this is the mask's area, block by block, and no gradient: bilinear upsampling reaches over a block's border"),
+    (lambda m, s: back(m, s) / 64, "you divide by 64, an 8 x 8 block: the adjoint divides by nothing"),
+    *((lambda m, s, k=k: k * back(m, s),
+       "twice the right numbers: F enters L by its square; L is the sum of Up(F) * m, in which F stands once")
+      for k in (2, -2)),
+    (lambda m, s: back((m > 0.5).to(m.dtype), s), "the mask became 0 and 1: take its numbers as they are"),
+    (lambda m, s: back(m, s) / back(m, s).max(), "you made the largest number 1: the adjoint divides by nothing"),
+    (lambda m, s: back(m.T, s), "the mask's rows and columns have changed places"),
     (lambda m, s: back(m, s).T, "rows and columns have changed places"),
     (lambda m, s: back(m, s)[None], "one axis too many: the result is (h, w)"),
     (lambda m, s: back(m, s)[None, None], "two axes too many, of batch and channel: the result is (h, w)"),
 )  # fmt: skip
 
 
+def added_up(values: list[Any], truths: list[Any]) -> str:
+    """What to say of gradients of which the first is right and the later ones are not."""
+    sums = [sum(truths[: n + 1]) for n in range(len(truths))]
+    if all(map(equal, values, sums)) or all(equal(value, sums[-1]) for value in values):
+        return (
+            "the gradients of all calls are added up: make F anew in each call, or take torch.autograd.grad"
+        )
+    return unexplained(values, truths)
+
+
 def gradient(answer: Answer) -> bool | None:
     """The adjoint of bilinear upsampling by autograd: a mask (H, W'), a size (h, w) to (h, w)."""
+    h = whole(3, 5)
+    w = (
+        3 + (h - 3 + whole(1, 2)) % 3
+    )  # another side, and the same in all trials, so that a leaf which is kept shows
     return implementation(
         answer,
         adjoint_upsample,
-        gradient_inputs,
+        lambda: gradient_inputs(h, w),
         "the gradient of a linear map's sum is its adjoint: what backward() carries, U^T m carries too",
         GRADIENT_MISTAKES,
         lacks=lambda: borrowed(answer, gradient_inputs(), adjoint_upsample, interpolation_matrix),
+        otherwise=added_up,
     )
 
 
@@ -541,7 +595,9 @@ def empty_shot(length: object, degrees: object = None) -> bool | None:
     known = read(float, length)
     if known is None or not abs(known - 0.75) <= 1e-3:
         return number(
-            length, 0.75, 0, "", "the length: add up three equal vectors of length 1 and a zero, then divide by 4",
+            length, 0.75, 0, "",
+            "the length: add up three equal vectors of length 1 and a zero, then divide by 4" if known is None else
+            f"the length: four times {known:g} is {4 * known:g}; three equal vectors of length 1 and a zero add up to another",
             ((1, "the length: the empty mask gives the zero vector and the divisor stays K = 4, so it is shorter"),
              (3, "the length: that is the sum of the three, Eq. 1 divides it by K = 4"),
              (0, "the length: one empty mask adds a zero, the three others still add their vectors"),
@@ -560,10 +616,12 @@ def empty_shot(length: object, degrees: object = None) -> bool | None:
 
 def halve(answer: object) -> bool | None:
     """How many shots halve the distance of one from the centre of very many photos."""
+    many = max(read(float, answer) or 0.0, 0.0)
     return number(
         answer, 4, 0.01,
         "four: the squared distance falls to a quarter, so the distance falls to a half",
-        "the squared distance falls like 1 / K: which K makes its root a half?",
+        f"{many:g} shots would leave {many**-0.5:.2f} of the distance, the root of 1 / K: which K leaves a half?" if many
+        else "the squared distance falls like 1 / K: which K makes its root a half?",
         ((2, "two shots halve the squared distance; the distance itself is its root, and falls to 0.71"),
          (2**0.5, "shots are whole, and more of them: 1 / K must be the square of a half"),
          (0.25, "that is the share of the squared distance that is left: which K leaves it?"),
@@ -634,6 +692,11 @@ LAW_MISTAKES = (
     (lambda v, k: v.var(0).sum(), "this is S^2: the shots play no part yet"),
     (lambda v, k: v.square().sum(1).mean() * (1 / k - 1 / len(v)),
      "you take the mean square without taking the mean out first: S^2 is a variance"),
+    (lambda v, k: v.var(0).sum() * (1 - k / len(v)), "you forget to divide by K: S^2 (1 / K - 1 / N) is S^2 (1 - K / N) / K"),
+    (lambda v, k: v[:k].var(0).sum() * (1 / k - 1 / len(v)), "S^2 is the variance of all N vectors, not of the first K"),
+    (lambda v, k: v.std(0).sum() ** 2 * (1 / k - 1 / len(v)), "the square of a sum is not the sum of squares: add up var(0)"),
+    (lambda v, k: (v - v[0]).square().sum() / (len(v) - 1) * (1 / k - 1 / len(v)),
+     "distances from the first vector: S^2 takes those from the mean, v - v.mean(0)"),
     (lambda v, k: 1 / k - 1 / len(v), "S^2 is missing: this is the share of it that is left"),
 )  # fmt: skip
 
@@ -727,6 +790,19 @@ WON_MISTAKES = (
     (lambda f, c, p: counts(f, c, p).flip(0), "the order is turned round: count j belongs to prototype j"),
     (lambda f, c, p: cosines_of(f, p).argmax(0)[c],
      "these are the winners, cell by cell: count how often each occurs, torch.bincount(...)"),
+    (lambda f, c, p: largest(torch.einsum("chw,jc->jhw", normalize(f, dim=1), normalize(p, dim=1)), c),
+     "the features are normalised along dimension 1, the rows: a cell's vector runs along dimension 0"),
+    (lambda f, c, p: largest(torch.einsum("chw,jc->jhw", f, normalize(p, dim=0)), c),
+     "the prototypes are normalised along dimension 0, over the prototypes: their vectors run along dimension 1"),
+    *((lambda f, c, p, least=least: (cosines_of(f, p) > least)[:, c].sum(1),
+       f"you count cosines above {least}, so a cell may count twice or never: each goes to the one with its largest cosine")
+      for least in (0, 0.5)),
+    (lambda f, c, p: counts(f, c, p).sort().values, "the counts are sorted: count j belongs to prototype j"),
+    (lambda f, c, p: largest((cosines_of(f, p).argmax(0) > 0)[None].long() * torch.tensor([0, 1, 0, 0])[: len(p), None, None], c),
+     "all prototypes but the first are counted as one: each has its own count"),
+    (lambda f, c, p: largest(cosines_of(f, p).abs(), c),
+     "the signs are lost: a cosine of -1 is the farthest, not the nearest"),
+    (lambda f, c, p: c.sum() * one_hot(cosine_similarity(f[:, c].mean(1), p, dim=1).argmax(), len(p)), "one vote of the mean of all cells: each cell has a vote of its own"),
     (lambda f, c, p: torch.where(c, cosines_of(f, p).argmax(0), 0).flatten().bincount(minlength=len(p)),
      "the cells outside count for prototype 0: leave them out"),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -12,12 +13,14 @@ from torch import Tensor
 from .. import matching
 from ..datasets import VOID
 from ..prototypes import EPSILON, adjoint_upsample, support_prototypes
+from .chapter03 import borrowed
 from .harness import (
     Answer,
     blank,
     choice,
     equal,
     implementation,
+    no_gradient,
     number,
     read,
     say,
@@ -25,20 +28,6 @@ from .harness import (
     unfilled,
     whole,
 )  # fmt: skip
-
-
-def lacking(answer: Answer, inputs: Callable[[], tuple[Any, ...]], learns: int) -> str:
-    """What right numbers do not show: that no gradient passes to the first `learns` inputs."""
-    case = tuple(value.requires_grad_() if i < learns else value for i, value in enumerate(inputs()))
-    try:
-        answer(*case).sum().backward()
-        flows = all(value.grad is not None for value in case[:learns])
-    except Exception:  # NumPy, a detached result, a result that is no tensor
-        flows = False
-    return "" if flows else (
-        "the numbers are right, but no gradient passes: chapter 5 trains through this function, so stay in PyTorch"
-    )  # fmt: skip
-
 
 # ---- ex-04-match ---------------------------------------------------------------------------------
 
@@ -69,6 +58,9 @@ def matching_inputs() -> tuple[Any, ...]:
     prototypes = torch.randn(2, 4, 6) * torch.tensor([0.5, 1.0, 2.0, 4.0])[:, None]
     features[0, 1, :, 2, 3], prototypes[1, 2] = 0, 0
     return features, prototypes, random.choice([5.0, 10.0, 30.0])
+
+
+LOST_AXIS = "an axis of length 1 is lost: the result is {} also where {} is 1, so leave out squeeze"
 
 
 def without_zeros() -> tuple[Tensor, Tensor]:
@@ -129,13 +121,20 @@ MATCH_MISTAKES = (
       for s in (-1, 1)),
     (lambda f, p, a: a * torch.einsum("bqchw,njc->bqjhw", unit(f, 2), unit(p, 2)),
      "every query meets the prototypes of all episodes: keep the letter b in both tensors of the einsum"),
+    (lambda f, p, a: a * cosine(f, p[:1].expand_as(p)),
+     "the first episode's prototypes meet all queries: keep the letter b in both tensors of the einsum"),
+    (lambda f, p, a: a * cosine(f, p).softmax(2), "a softmax is taken: the exercise wants the logits, alpha times the cosines"),
+    (lambda f, p, a: a * cosine(f, p).clamp(min=0), "cosines below 0 are cut off: leave them"),
+    (lambda f, p, a: a * (cosine(f, p) - cosine(f, p)[:, :, :1]), "the background's cosine is taken off: each logit stands for itself"),
+    (lambda f, p, a: a * cosine(f, p.flip(1)), "the classes are turned round: logit j belongs to prototype j"),
+    (lambda f, p, a: a * cosine(f, p).clamp(-1, 1).acos(), "this is the angle: the exercise wants its cosine, which is large where it is small"),
+    (lambda f, p, a: a * a * cosine(f, p), "alpha is in it twice: scale the cosines once"),
+    (lambda f, p, a: a * dot(F.normalize(f, p=1, dim=2), unit(p, 2)),
+     "the features are divided by the sum of their absolute values: a length is the root of the sum of squares"),
+    (lambda f, p, a: a * dot(f / f.norm(), unit(p, 2)), "all features are divided by one length: each pixel's vector has its own"),
+    (lambda f, p, a: a * dot(f / (f.norm(dim=2, keepdim=True) + 1), unit(p, 2)),
+     "1 is too large an addition to the length, and makes every cosine smaller: 1e-8 is enough"),
     (lambda f, p, a: cosine(f, p) + a, "alpha is a factor, not a summand"),
-    (lambda f, p, a: a * cosine(f, p).softmax(2), "the softmax of the cosines is multiplied by alpha: no softmax is wanted yet"),
-    (lambda f, p, a: a * cosine(f, p).flip(2), "the prototypes stand in reverse: logit j belongs to prototype j"),
-    (lambda f, p, a: a * cosine(f, p).clamp(min=0), "negative cosines became 0: keep the sign, a pixel may be contrary to a prototype"),
-    (lambda f, p, a: a * cosine(f, p).clamp(-1, 1).acos(), "these are angles: the cosine itself is wanted, largest for the nearest"),
-    (lambda f, p, a: a * torch.einsum("bqchw,jc->bqjhw", unit(f, 2), unit(p[0], 1)),
-     "all episodes meet the first one's prototypes: keep the letter b in both tensors of the einsum"),
     (lambda f, p, a: (a * cosine(f, p)).log_softmax(2), "these are log-probabilities: the logits are wanted"),
 )  # fmt: skip
 
@@ -145,13 +144,14 @@ def match(answer: Answer) -> bool | None:
 
     def lacks() -> str:
         case = without_zeros()
-        if answer(*case).shape != cosine(*case).shape:
-            return "right, but an axis of one is lost: (B, Q, J, h, w) is wanted where B or Q is 1, too"
-        if not equal(answer(*case), 20 * cosine(*case)):
+        value = answer(*case)
+        if getattr(value, "shape", None) != (1, 2, 3, 3, 4):
+            return LOST_AXIS.format("(B, Q, J, h, w)", "B, Q or J")
+        if not equal(value, 20 * cosine(*case)):
             return (
                 "right where alpha is given; without one it should be 20: write alpha=20.0 in the first line"
             )
-        return lacking(answer, without_zeros, 2)
+        return borrowed(answer, case, matching.match) or no_gradient(answer, case, 2)
 
     return implementation(
         answer,
@@ -216,9 +216,9 @@ def early(logits: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     return enlarged(logits.argmax(2, keepdim=True).float(), size, mode)[:, :, 0]
 
 
-def decision_inputs() -> tuple[Any, ...]:
-    """Logits of four prototypes, and a size that is no multiple of theirs."""
-    return torch.randn(2, 3, 4, 5, 6) * 4, (whole(23, 27), whole(29, 33))
+def decision_inputs(count: tuple[int, int] = (2, 3)) -> tuple[Any, ...]:
+    """Logits of `count` episodes and queries and four prototypes, and a size that is no multiple of theirs."""
+    return torch.randn(*count, 4, 5, 6) * 4, (whole(23, 27), whole(29, 33))
 
 
 DECISION_MISTAKES = (
@@ -251,6 +251,18 @@ DECISION_MISTAKES = (
      "these are probabilities: the decision, an arg max, is missing"),
     (lambda z, s: z.argmax(2),
      "the labels have the size of the feature map: enlarge the logits to `size` first"),
+    (lambda z, s: decide(z, s).squeeze(), LOST_AXIS.format("(B, Q, H, W')", "B or Q")),
+    (lambda z, s: F.interpolate(z.argmax(2).float(), s, mode="nearest-exact"),
+     "the decision is still taken on the coarse grid, and its labels are copied: enlarge the logits, decide afterwards"),
+    (lambda z, s: enlarged(F.one_hot(z.argmax(2), z.shape[2]).movedim(-1, 2).float(), s).argmax(2),
+     "the decision is taken on the coarse grid and its masks are enlarged: enlarge the logits, decide afterwards"),
+    (lambda z, s: decide(z, s) + 1, "the labels begin with 1: the background is 0, the arg max as it comes"),
+    (lambda z, s: decide(z, s).clamp(max=1), "every class became 1: the label is the number of the prototype"),
+    (lambda z, s: decide(z[:, :, :2], s), "only background and the first class are compared: all prototypes take part"),
+    (lambda z, s: (enlarged(z, s).softmax(2)[:, :, 1] > 0.5).long(),
+     "class 1 is held against a half: the label is the prototype with the largest logit, of all"),
+    (lambda z, s: enlarged(z.transpose(1, 2).reshape(z.shape), s).argmax(2),
+     "queries and prototypes are mixed up: flatten B and Q, dimensions 0 and 1, and leave the prototypes in 2"),
     *((lambda z, s, first=first: first + enlarged(z, s)[:, :, 1:].argmax(2),
        "the background is left out of the decision: it is a prototype like the others")
       for first in (0, 1)),
@@ -259,21 +271,23 @@ DECISION_MISTAKES = (
 
 def decision(answer: Answer) -> bool | None:
     """ex-04-decision: logits (B, Q, J, h, w), size -> label maps (B, Q, H, W')."""
+    counts = cycle(((2, 3), (1, 1)))
     return implementation(
         answer,
         decide,
-        decision_inputs,
+        lambda: decision_inputs(next(counts)),
         "repaired: the logits are enlarged, and the decision comes last",
         DECISION_MISTAKES,
-        lacks=lambda: (
-            ""
-            if torch.as_tensor(answer(torch.randn(1, 1, 3, 4, 5), (8, 10))).shape == (1, 1, 8, 10)
-            else "right, but an axis of one is lost: (B, Q, H, W') is wanted where B or Q is 1, too"
-        ),
     )
 
 
 # ---- ex-04-iou -----------------------------------------------------------------------------------
+
+
+def pixel_counts(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The valid pixels (N, H, W') in both, and in either."""
+    said, true, valid = predicted == 1, truth == 1, truth != VOID
+    return said & true & valid, (said | true) & valid
 
 
 def hits_and_union(predicted: Tensor, truth: Tensor, void: bool = True) -> tuple[Tensor, Tensor]:
@@ -295,11 +309,11 @@ def share(predicted: Tensor, truth: Tensor, where: Callable[[Tensor, Tensor], Te
 
 
 def iou_inputs() -> tuple[Any, ...]:
-    """Six pictures with objects of very different size, two with none, and none seen in one; void pixels."""
+    """Six pictures: objects of very different size, none and none seen, none and false alarms; and void pixels."""
     sizes = torch.tensor([0.05, 0.2, 0.5, 0.8, 0.0, 0.0])[:, None, None]
     truth = (torch.rand(6, 12, 10) < sizes).long()
     predicted = torch.where(
-        torch.rand(6, 12, 10) < torch.linspace(0.1, 0.6, 6)[:, None, None], 1 - truth, truth
+        torch.rand(6, 12, 10) < torch.linspace(0.1, 0.5, 6)[:, None, None], 1 - truth, truth
     )
     predicted[4] = 0
     void = torch.rand(6, 12, 10) < 0.2
@@ -345,9 +359,24 @@ IOU_MISTAKES = (
     *((lambda p, t, fill=fill: fill(torch.divide(*hits_and_union(p, t))),
        "this is one IoU for each picture: add the counts over all pictures, then divide")
       for fill in (lambda x: x, torch.nan_to_num)),
+    (lambda p, t: counted_iou(p[(t == 1).flatten(1).any(1)], t[(t == 1).flatten(1).any(1)]),
+     "pictures that do not show the object are left out, and with them their false alarms: add their counts too"),
+    (lambda p, t: (lambda i: i / (1 + i))(counted_iou(p, t)),
+     "the union counts the hits twice: it is said | true, not the sum of the two"),
+    (lambda p, t: hits_and_union(p, t)[0].sum() / (hits_and_union(p, t)[1] - hits_and_union(p, t)[0]).sum(),
+     "below the line stand the mistakes alone: the union has the hits too, said | true, not ^"),
+    (lambda p, t: hits_and_union(p, t)[0].sum() / (t != VOID).sum(), "you divide by all valid pixels: divide by the union"),
+    (lambda p, t: 0.0, "this is 0: `//` divides to whole numbers, take `/`"),
+    (lambda p, t: counted_iou(p[:1], t[:1]), "only the first picture is counted: add the counts of all"),
+    (lambda p, t: (lambda x: (x[0].sum(0) / x[1].sum(0).clamp(min=1)).mean())(pixel_counts(p, t)),
+     "you add over the pictures only, and average over the pixels: add over all three dimensions, then divide"),
+    (lambda p, t: (lambda x: x[0].sum() / (x[1] | (t == VOID)).sum())(pixel_counts(p, t)),
+     "void pixels are misses: leave them out of the union as well"),
+    (lambda p, t: (~(pixel_counts(p, t)[1] & ~pixel_counts(p, t)[0])).double().mean(),
+     "this is the share of pixels that are right: IoU counts the object only"),
+    (lambda p, t: (hits_and_union(p, t)[0].sum() + 1) / (hits_and_union(p, t)[1].sum() + 1),
+     "1 is added above and below the line: add nothing, or only clamp the divisor"),
     (lambda p, t: hits_and_union(p, t)[0].sum(), "these are the hits: divide by the union"),
-    (lambda p, t: counted_iou(p[(t == 1).any(2).any(1)], t[(t == 1).any(2).any(1)]),
-     "pictures that do not show the object are left out, and their false alarms with them: count those, too"),
 )  # fmt: skip
 
 
@@ -375,6 +404,11 @@ def ceiling(answer: Any) -> bool | None:
     no = "not that: write the softmax of six logits, one as large and five as small as a cosine can be"
     if equal(read(float, answer), 100 * best(5), 0.01):
         no = "a probability is wanted: divide your percentage by 100"
+    elif (chance := read(float, answer)) is not None and 0 < chance < 1:
+        no = (
+            f"{chance:g} would be {chance / (1 - chance):.2g} times the five others together: how large is e^cos of the winner "
+            "at most, and of each of the five at least?"
+        )
     return number(
         answer,
         best(5),
@@ -386,6 +420,15 @@ def ceiling(answer: Any) -> bool | None:
             (best(1), "this is the bound for two prototypes; here five others share the denominator"),
             (best(5, 0.0), "a cosine can fall below 0: let the five others stand at -1"),
             (1 - best(5), "this is what is left for the five others together"),
+            (
+                best(6),
+                "six others? Five ways and the background make six prototypes, so the winner has five others",
+            ),
+            (1.0, "that is what alpha = 20 allows: here alpha is 1, and the cosines end at 1 and -1"),
+            (
+                torch.tensor(1.0).sigmoid().item(),
+                "this is the sigmoid of one cosine: a softmax holds it against five others",
+            ),
             (1 / 6, "1/6 is what the softmax gives when all cosines are equal: the floor of the winner"),
         ],
     )
@@ -447,6 +490,13 @@ def background_void(labels: Tensor) -> Tensor:
     return labels.where(labels != VOID, torch.zeros_like(labels))
 
 
+def binary_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """Mistake: a sigmoid loss of class 1 against the rest."""
+    large = enlarged(scores, labels.shape[-2:])[:, :, 1]
+    losses = F.binary_cross_entropy_with_logits(large, (labels == 1).float(), reduction="none")
+    return by_episode(losses * (labels != VOID), labels)
+
+
 VOID_MISTAKES = (
     (lambda s, y: pixel_losses(s, background_void(y)).mean(),
      "this is still the broken loss: void pixels are taught to be background, and all pixels are averaged"),
@@ -470,8 +520,6 @@ VOID_MISTAKES = (
      "this is one loss for each episode: end with their mean"),
     (lambda s, y: by_episode(pixel_losses(s[:1], y[:1]), y[:1]),
      "only the first episode is counted"),
-    (lambda s, y: by_episode(pixel_losses(s[:, :1], y[:, :1]), y[:, :1]), "only the first query of each episode is counted"),
-    (lambda s, y: by_episode(pixel_losses(20 * s, y), y), "alpha is in it twice: the logits that you get are multiplied already"),
     (early_softmax,
      "the probabilities are interpolated: interpolate the logits, then take the softmax (inside cross_entropy)"),
     (small_labels,
@@ -482,6 +530,25 @@ VOID_MISTAKES = (
      "align_corners=True stretches the map to its corners: the authors and this book use False"),
     (lambda s, y: by_episode(pixel_losses(s.softmax(2), y), y),
      "the softmax is taken twice: cross_entropy wants logits"),
+    (lambda s, y: by_episode(pixel_losses(enlarged(s, y.shape[-2:]).softmax(2), y), y),
+     "the softmax is taken twice: cross_entropy wants logits"),
+    (lambda s, y: by_episode(-(-pixel_losses(s, y)).exp() * (y != VOID), y), "these are probabilities: the loss is minus their logarithm"),
+    (lambda s, y: by_episode(pixel_losses(s, y) * (y != 0), y),
+     "the background costs nothing: ignore void (255), not the background (0)"),
+    (lambda s, y: (pixel_losses(s, y).sum((1, 2, 3)) / ((y > 0) & (y != VOID)).sum((1, 2, 3)).clamp(min=1)).mean(),
+     "you divide by the object's pixels: the background's cost and count as well"),
+    (lambda s, y: by_episode(pixel_losses(s, y), y) / torch.tensor(2.0).log(), "the logarithm has base 2: take the natural one"),
+    (lambda s, y: by_episode(pixel_losses(20 * s, y), y), "alpha is in it again: the logits have it already"),
+    (lambda s, y: by_episode(pixel_losses(s, y.where((y < 2) | (y == VOID), torch.ones_like(y))), y),
+     "every class became 1: the labels 0..W stay as they are"),
+    (lambda s, y: by_episode(pixel_losses(s[:, :1], y[:, :1]), y[:, :1]), "only the first query is counted"),
+    (lambda s, y: by_episode(pixel_losses(s, y.where(y != VOID, torch.full_like(y, s.shape[2] - 1))), y),
+     "void pixels are taught to be the last class: leave them out"),
+    (lambda s, y: (pixel_losses(s, y) * (y > 0)).sum((1, 2, 3)).div(((y > 0) & (y != VOID)).sum((1, 2, 3)).clamp(min=1)).mean(),
+     "only the object's pixels cost and count: the background's do as well"),
+    (binary_loss, "a sigmoid on class 1 alone: Eq. 5 is a cross-entropy over all prototypes"),
+    (lambda s, y: (pixel_losses(s, y).sum(3) / (y != VOID).sum(3).clamp(min=1)).mean(),
+     "each row is averaged by itself: one mean over all valid pixels of an episode"),
     (lambda s, y: -by_episode(pixel_losses(s, y), y),
      "the sign is turned round: a loss falls as the true class becomes more probable"),
 )  # fmt: skip
@@ -495,7 +562,7 @@ def void_loss(answer: Answer) -> bool | None:
         loss_inputs,
         "repaired: void pixels neither cost nor count, and every episode weighs the same",
         VOID_MISTAKES,
-        lacks=lambda: lacking(answer, loss_inputs, 1),
+        lacks=lambda: no_gradient(answer, loss_inputs()),
     )
 
 
@@ -521,9 +588,9 @@ def joint(features: Tensor, mask: Tensor) -> Tensor:
 
 
 def own_inputs() -> tuple[Any, ...]:
-    """Two tasks of three queries, with objects of different size, one with none, and void around them; labels are uint8."""
+    """Two tasks of three queries, objects of different size, in one none, void around them; labels are uint8."""
     labels = (torch.rand(2, 3, 16, 20) < torch.tensor([0.1, 0.4, 0.7])[:, None, None]).long()
-    labels[1, 0] = 0  # a query that does not show the object
+    labels[1, 2] = 0
     void = torch.rand(2, 3, 16, 20) < 0.2
     return torch.randn(2, 3, 6, 4, 5) + 0.5, torch.where(void, VOID, labels).to(torch.uint8)
 
@@ -559,6 +626,16 @@ OWN_MISTAKES = (
     (lambda f, y: own(f, y)[:, 1:], "the background's prototype is missing: (B, 2, C)"),
     (lambda f, y: own(f, y)[:, 1], "the background's prototype is missing: (B, 2, C)"),
     (lambda f, y: own(f[:, :1], y[:, :1]), "only the first query is pooled"),
+    (lambda f, y: pooled_by(f, (y == 0, y == 1)).sum(1) / torch.stack([y == 0, y == 1], 2).flatten(3).any(3).sum(1)[..., None],
+     "a query without the object is left out of the mean: it adds a zero and counts, as an empty mask does in chapter 3"),
+    (lambda f, y: own(f, y) * f.shape[1], "the queries are added: take their mean"),
+    (lambda f, y: own(f, y).transpose(0, 1), "the axes have changed places: the tasks come first, (B, 2, C)"),
+    (lambda f, y: pooled_by(f, (y == 0, y == 1), False).mean(1) / y[0, 0].numel(),
+     "you divide by all pixels of the picture: divide by the mask's own"),
+    (lambda f, y: pooled_by(f, (y == 0, y == 2)).mean(1), "you look for label 2: in a task of one way the object is 1"),
+    (lambda f, y: pooled_by(f, (y >= 0, y == 1)).mean(1), "the background's row is the mean of the whole picture: take the pixels with label 0"),
+    (lambda f, y: pooled_by(f, (y == 0, y == 1)).amax(1), "you take the largest of the queries: take their mean"),
+    (lambda f, y: own(f[:1].expand_as(f), y), "the first task's features are used for all tasks"),
     (lambda f, y: own(f, y)[:1], "only the first task of the batch is pooled"),
     (lambda f, y: F.normalize(own(f, y), dim=2),
      "the prototypes are made one long: the cosine does not mind, the squared distance does, so leave their lengths"),
@@ -644,6 +721,22 @@ PARTS_MISTAKES = (
      "the logits are added before the softmax: take the softmax over all prototypes first"),
     (lambda s, o: s.softmax(0),
      "these are the probabilities of the single prototypes: add those that belong to one class"),
+    (lambda s, o: torch.stack([s[o == c].softmax(0).sum(0) for c in range(int(o.max()) + 1)]),
+     "the softmax is taken within each class, so every class gets 1: take it over all prototypes"),
+    *((lambda s, o, d=d: summed(s.softmax(d), o), "the softmax runs over places: it runs over the prototypes, dimension 0") for d in (1, 2)),
+    (lambda s, o: summed(s.flatten().softmax(0).view_as(s), o), "the softmax runs over all places at once: at each place the classes add up to 1"),
+    (lambda s, o: class_probabilities(s, o).flip(0), "the classes are turned round: class c is row c"),
+    (summed, "no softmax: turn the logits into probabilities over all prototypes first"),
+    (lambda s, o: summed(s.sigmoid(), o), "a sigmoid looks at one prototype alone: take the softmax over all"),
+    (lambda s, o: (lambda r: r / r.sum(0))(class_probabilities(s, o) / count(o)),
+     "the parts are averaged and scaled up again: add them, they add up to 1 by themselves"),
+    (lambda s, o: class_probabilities(20 * s, o), "alpha is in it again: the logits have it already"),
+    (lambda s, o: summed(F.one_hot(s.argmax(0), len(s)).movedim(-1, 0).to(s.dtype), o),
+     "this is the winner's class, 0 or 1: the probabilities are asked for"),
+    (lambda s, o: torch.stack([s.softmax(0)[o == c][0] for c in range(int(o.max()) + 1)]), "only the first part of each class is counted: sum all its parts"),
+    (lambda s, o: class_probabilities(-s, o), "the sign is turned round: a large logit means a large probability"),
+    (lambda s, o: class_probabilities(s, o).log(), "these are logarithms: the probabilities are asked for"),
+    (lambda s, o: class_probabilities(s, o.sort().values), "the parts are taken in blocks: `owner` says which class each belongs to"),
     (lambda s, o: summed(s.exp(), o),
      "the exponentials are added but not divided by their total over all prototypes"),
 )  # fmt: skip

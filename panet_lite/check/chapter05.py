@@ -84,12 +84,6 @@ PROTOTYPE_MISTAKES = (
      "the last two dimensions have changed places: (B, J, C) is wanted, a vector for each class"),
     (lambda features, logits, labels: pooled(features[:, :1], found(logits)[:, :1]),
      "you used the first query only: the pixels of all queries are pooled jointly"),
-    (lambda features, logits, labels: pooled(features, truth_masks(labels.where(labels != VOID, 0 * labels), logits.shape[2])),
-     "you pooled under the truth (labels), void as background. PAR pools under what the model predicted"),
-    (lambda features, logits, labels: pooled(F.normalize(features, dim=2), found(logits)),
-     "you made the features one long before the mean: average them as they are"),
-    (lambda features, logits, labels: pooled(features, found(logits)).roll(-1, 1),
-     "the background stands last: it comes first"),
     (lambda features, logits, labels: pooled(features, found(-logits)),
      "you took the least likely class: arg max, not arg min"),
     (lambda features, logits, labels: pooled(features, (logits > 0).float()),
@@ -102,6 +96,26 @@ PROTOTYPE_MISTAKES = (
      "you made the prototypes one long: a prototype is a mean as it is, match sees to its length"),
     (lambda features, logits, labels: pooled(features, torch.ones_like(logits)),
      "this is the mean over all pixels, for every class: the prediction plays no part yet"),
+    (lambda features, logits, labels: pooled(features, truth_masks(torch.where(labels == VOID, 0, labels), logits.shape[2])),
+     "you pooled under the truth (labels), with void as background. PAR pools under the arg max of the logits"),
+    (lambda features, logits, labels: pooled(features, hard(torch.where(labels == VOID, 0, logits.argmax(2)), logits.shape[2])),
+     "the pixels that the truth calls void (255) became background: PAR never looks at the query's labels"),
+    (lambda features, logits, labels: pooled(features, found(logits) * (logits.argmax(2) == labels)[:, :, None]),
+     "only pixels that are rightly predicted are pooled: PAR never looks at the query's labels"),
+    (lambda features, logits, labels: pooled(features, hard(logits.argmax(1), logits.shape[2])[:, :1].expand_as(logits)),
+     "the arg max runs along the wrong axis: the classes are dimension 2 of (B, Q, J, h, w)"),
+    (lambda features, logits, labels: pooled(features[:, -1:], found(logits)[:, -1:]),
+     "you used the last query only: the pixels of all queries are pooled jointly"),
+    (lambda features, logits, labels: pooled(features, found(logits)).roll(-1, 1), "the background comes first, then the classes"),
+    (lambda features, logits, labels: pooled(features, hard(logits.argmax(2).clamp(max=1), logits.shape[2])),
+     "every class became 1: each has a mask of its own"),
+    (lambda features, logits, labels: pooled(F.normalize(features, dim=2), found(logits)),
+     "you made the features one long first: leave their lengths, match sees to them"),
+    (lambda features, logits, labels: pooled(features, found(logits), 1.0), "1 is too much to add to an area: 1e-5"),
+    (lambda features, logits, labels: pooled(features, (logits.softmax(2) > 0.5).float()),
+     "only pixels with more than a half are pooled: the arg max takes each pixel, for the class of its largest logit"),
+    (lambda features, logits, labels: torch.where((m := pooled(features, found(logits))).any(2, keepdim=True), m, m[:, :1]),
+     "a class that is predicted nowhere got the background's prototype: it gives zeros, and the caller skips it"),
     (lambda features, logits, labels: pooled(features.flatten(0, 1)[None], found(logits).flatten(0, 1)[None])
         .expand(len(logits), -1, -1), "you pooled the episodes together: each has prototypes of its own"),
 )  # fmt: skip
@@ -126,23 +140,13 @@ def query_prototypes(answer: harness.Answer) -> bool | None:
     _, error = harness.attempt(answer, draw_prototypes())
     if "Class values must be" in error or "index 255" in error:
         return harness.say(False, f"{PROTOTYPE_MISTAKES[2][1]} ({error})")
-
-    def lacks() -> str:
-        features, logits, labels = draw_prototypes()
-        value, _ = harness.attempt(answer, (features, logits.requires_grad_(), labels))
-        if not isinstance(value, Tensor) or not value.requires_grad:
-            return ""
-        (slope,) = torch.autograd.grad(value.sum(), logits, allow_unused=True)
-        leak = "the values are right, but a gradient reaches the query's logits: the mask is an arg max, and has none"
-        return "" if slope is None or not slope.any() else leak
-
     return harness.implementation(
         answer,
         from_prediction,
         draw_prototypes,
         "right: a hard mask, one mean over all queries, and a finite answer where a class was never predicted",
         PROTOTYPE_MISTAKES,
-        lacks=lacks,
+        lacks=lambda: leaks(answer, from_prediction, draw_prototypes(), {0: "features"}),
     )
 
 
@@ -191,7 +195,12 @@ def slips(answer: object) -> bool | None:
 
 def own(labels: Tensor) -> Tensor:
     """Where label maps (B, W, K, H, W') hold the class of their way: bool, of the same shape."""
-    return labels == torch.arange(1, labels.shape[1] + 1).view(1, -1, 1, 1, 1)
+    return labels == way_of(labels)
+
+
+def way_of(labels: Tensor) -> Tensor:
+    """The class of each image of label maps (B, W, K, H, W'), in a shape that fits them."""
+    return torch.arange(1, labels.shape[1] + 1).view(1, -1, 1, 1, 1)
 
 
 LABEL_MISTAKES = (
@@ -216,11 +225,22 @@ LABEL_MISTAKES = (
     (lambda y: (y == 1).long(), "you looked for class 1 in the images of every way: way 2's own class has label 2"),
     (lambda y: torch.where(own(y.long() + 1), 1, torch.where(y == 0, 0, VOID)),
      "ways count from 1 in a label map (0 is background), but from 0 along its dimension"),
-    (lambda y: (z := alignment.way_labels(y).long()).where(z == VOID, 1 - z), "object and background have changed places"),
-    *((lambda y, instead=instead: (z := alignment.way_labels(y).long()).where(z != VOID, torch.tensor(instead)),
-       f"what is not asked about is 255 in this book, not {instead}") for instead in (-1, -100)),
-    (lambda y: torch.where(own(y.flip(1)).flip(1), 1, torch.where(y == 0, 0, VOID)),
-     "the ways are counted backwards: the first of dimension 1 has label 1"),
+    (lambda y: 1 - alignment.way_labels(y), "object and background have changed places"),
+    *((lambda y, other=other: torch.where(alignment.way_labels(y) == VOID, other, alignment.way_labels(y).long()),
+       f"what is not asked about is 255 in this book, not {other}") for other in (-1, -100, 254, 2)),
+    (lambda y: torch.where(alignment.way_labels(y) == VOID, VOID, 1 - alignment.way_labels(y)),
+     "object and background have changed places"),
+    (lambda y: torch.where(y == 0, 0, VOID), "the way's own class got lost: it is 1"),
+    (lambda y: torch.where(own(y.flip(1)).flip(1), 1, torch.where(y == 0, 0, VOID)), "the ways are turned round: in the images of way c the class is c"),
+    (lambda y: torch.where((y < way_of(y)) | (y == 0), 0, alignment.way_labels(y)),
+     "classes below the way's own became background: all other classes are 255"),
+    (lambda y: torch.where((y > way_of(y)) & (y != VOID), 0, alignment.way_labels(y)),
+     "classes above the way's own became background: all other classes are 255"),
+    *((lambda y, cut=cut: torch.full_like(y, VOID).index_copy(cut[0], torch.arange(cut[1]), alignment.way_labels(y).to(y.dtype).narrow(cut[0], 0, cut[1])),
+       f"only the first {name} is relabelled, the rest is all 255: go through all of them")
+      for cut, name in (((0, 1), "episode"), ((1, 1), "way"), ((1, 2), "two ways"), ((2, 1), "shot"))),
+    (lambda y: torch.where(own(y) | (y == 1), 1, torch.where(y == 0, 0, VOID)),
+     "class 1 counts as the own class in the images of other ways: was it replaced within the map that is read?"),
     (lambda y: torch.zeros_like(y), "everything became background"),
     (lambda y: torch.where(own(y.transpose(1, 2)).transpose(1, 2), 1, torch.where(y == 0, 0, VOID)),
      "you compared with the number of the shot: the ways are dimension 1"),
@@ -250,12 +270,14 @@ def way_labels(answer: harness.Answer) -> bool | None:
 
 def divisor(answer: object) -> bool | None:
     """ex-05-divisor: L_PAR with losses 0.3, 0.6, 0.9 of way 1, and way 2 never predicted."""
+    mine = harness.read(float, answer) or 0.0
+    no = "a lost way adds nothing to the sum, then the sum is divided by ways x shots as ever"
     return harness.number(
         answer,
         0.3,
         1e-3,
         "right: 1.8 / 6. The lost way adds nothing and still counts",
-        "no: a lost way adds nothing to the sum, then the sum is divided by ways x shots as ever",
+        f"{mine:.3g} would be 1.8 divided by {1.8 / mine:.3g}: {no}" if mine > 0 else f"no: {no}",
         [
             (
                 0.6,
@@ -322,17 +344,46 @@ def cut_back(support: Tensor, means: Tensor, alpha: float = 20.0) -> Tensor:
 def variant(
     query: Tensor, logits: Tensor, support: Tensor, labels: Tensor, *, soft: bool = False,
     shrink: bool = False, skip: bool = True, other: int = VOID, void: int = VOID, alpha: float = 20.0,
-    apart: bool = False,
+    apart: bool = False, masks: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Eq. 7 with the chosen wrong turns: soft masks, a divisor that shrinks, no skipping, others' and void's
-    label, another alpha, queries that are averaged one by one."""
-    masks = logits.softmax(2) if soft else found(logits)
+    label, another alpha, queries that are averaged one by one, other masks."""
+    masks = masks if masks is not None else logits.softmax(2) if soft else found(logits)
     means = harness.mean_under(query[:, :, None], masks).mean(1) if apart else pooled(query, masks)
     losses = image_losses(cut_back(support, means, alpha), questions(labels, other, void))
     counts = predicted(logits).expand_as(losses) if skip else torch.ones_like(losses, dtype=torch.bool)
     sums = torch.where(counts, losses, 0).sum((1, 2))
     each: Tensor = sums / (counts.sum((1, 2)).clamp(min=1) if shrink else losses[0].numel())
     return each.mean()
+
+
+def partly(keep: Callable[[Tensor], Tensor]) -> harness.Answer:
+    """What `keep` makes of the images' losses (B, W, K), 0 where a way was never predicted."""
+
+    def wrong(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+        losses = image_losses(cut_back(support, means_of(query, logits)), questions(labels))
+        return keep(torch.where(predicted(logits), losses, 0))
+
+    return wrong
+
+
+def own_supports(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 7 with the support's prototypes where a class was predicted."""
+    losses = image_losses(cut_back(support, support_prototypes(support, labels)), questions(labels))
+    return torch.where(predicted(logits), losses, 0).mean()
+
+
+def one_list(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 7 with one mean over the images that count, of all episodes."""
+    losses = image_losses(cut_back(support, means_of(query, logits)), questions(labels))
+    return losses[predicted(logits).expand_as(losses)].mean()
+
+
+def one_too_low(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 7 with the prototype of class c - 1 for way c."""
+    means = means_of(query, logits)
+    losses = image_losses(cut_back(support, means[:, [0, *range(means.shape[1] - 1)]]), questions(labels))
+    return torch.where(predicted(logits), losses, 0).mean()
 
 
 def small(query: Tensor, logits: Tensor, support: Tensor, labels: Tensor) -> Tensor:
@@ -427,6 +478,19 @@ ALIGNMENT_MISTAKES = (
      "you averaged the queries' logits: each query has a prediction of its own"),
     (lambda q, s, f, y: F.cross_entropy(s.flatten(0, 1), s.argmax(2).flatten(0, 1)),
      "this never looks at the support: Eq. 7 at its word"),
+    (partly(lambda x: x[:, :, :1].mean() / x.shape[2]), "only the first shot of each way is cut: all K are"),
+    (partly(lambda x: x[:, :1].mean() / x.shape[1]), "only the first way is cut: all C are"),
+    (lambda q, s, f, y: variant(q[:, :1], s[:, :1], f, y), "only the first query is used: the pixels of all are pooled jointly"),
+    (lambda *x: variant(*x) + (~predicted(x[1])).float().mean() * torch.tensor(2.0).log(), "a lost class costs ln 2: it adds nothing at all"),
+    (judged(lambda s, y: entropy(resized(s, y).softmax(1), y)), "the softmax is taken twice: cross-entropy wants logits"),
+    (lambda q, s, f, y: alignment_loss(q, s, f.flip(1), y), "the supports are turned round: the images of way c are cut with the prototype of class c"),
+    (one_too_low, "the prototypes are one too low: way 1 is class 1, and row 0 is the background"),
+    (own_supports, "the prototypes are the support's: the way back starts from the query's prediction"),
+    (lambda *x: variant(*x, masks=(x[1].softmax(2) > 0.5).float()),
+     "only pixels with more than a half are pooled: the arg max takes each pixel"),
+    (one_list, "one mean over the images of all episodes that count: an episode's sum is divided by C x K, lost ways or not"),
+    (partly(lambda x: x.sum()), "this is the sum over all episodes: Eq. 7 divides by C x K, and the episodes are averaged"),
+    *((partly(keep), "only the first episode is counted: take the mean of all") for keep in (lambda x: x[:1].mean(), lambda x: x[:1].mean() / len(x))),
     (lambda *x: variant(*x) * len(x[3]), "you add the episodes up: the loss is their mean"),
 )  # fmt: skip
 
@@ -445,22 +509,31 @@ def draw_episodes(lost: bool, count: int = 4) -> tuple[Tensor, ...]:
     )  # fmt: skip
 
 
-def leaks(answer: harness.Answer, truth: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> str:
-    """What is wrong with the gradient of an answer whose values are right; "" if nothing."""
-    query, logits, support, labels = inputs
-    wanted = [query.requires_grad_(), logits.requires_grad_(), support.requires_grad_()]
-    loss = torch.as_tensor(answer(query, logits, support, labels))
-    if not loss.requires_grad:
+def leaks(
+    answer: harness.Answer, truth: Callable[..., Tensor], inputs: tuple[Tensor, ...], names: dict[int, str]
+) -> str:
+    """What is wrong with the gradient of an answer whose values are right; "" if nothing.
+
+    names: the inputs that get one. The second input, the logits, gets none, and they are small here, so that even a
+    softmax of a thousand times them is soft.
+    """
+    features, logits, *others = inputs
+    leaves = [x.clone().requires_grad_(x.is_floating_point()) for x in (features, logits / 1000, *others)]
+    result = harness.read(torch.as_tensor, harness.attempt(answer, tuple(leaves))[0])
+    if result is None or not result.requires_grad:
         return (
             "the values are right, but no gradient arrives anywhere: something was detached or made a number"
         )
-    ours = torch.autograd.grad(loss, wanted, allow_unused=True)
-    theirs = torch.autograd.grad(truth(query, logits, support, labels), wanted, allow_unused=True)
-    if ours[1] is not None and ours[1].abs().max() > 1e-8:
+    weights = torch.randn(result.shape)
+    ours, theirs = (
+        torch.autograd.grad((weights * value).sum(), [leaves[i] for i in (1, *names)], allow_unused=True)
+        for value in (result, truth(*leaves))
+    )
+    if ours[0] is not None and ours[0].any():
         return "the values are right, but a gradient still reaches the query's logits through the mask"
-    for name, a, b in (("query", ours[0], theirs[0]), ("support", ours[2], theirs[2])):
-        if a is None or not harness.equal(a, b):
-            return f"the values are right, but the gradient of the {name} features is not: was something detached?"
+    for name, mine, right in zip(names.values(), ours[1:], theirs[1:]):
+        if mine is None or not harness.equal(mine, right):
+            return f"the values are right, but the gradient of the {name} is not: was something detached?"
     return ""
 
 
@@ -468,7 +541,8 @@ def my_alignment(answer: harness.Answer) -> bool | None:
     """ex-05-alignment: as `alignment_loss`, for a batch of episodes; values with and without a lost class, gradients."""
     cases = iter([draw_episodes(lost) for lost in (True, False, True, False, True)])
     right = "right: hard masks, a divisor that stays, and a gradient that reaches the features only"
-    lacks = partial(leaks, answer, alignment_loss, draw_episodes(False))
+    learns = {0: "query features", 2: "support features"}
+    lacks = partial(leaks, answer, alignment_loss, draw_episodes(False), learns)
     return harness.implementation(
         answer, alignment_loss, lambda: next(cases), right, ALIGNMENT_MISTAKES, lacks=lacks
     )
@@ -545,6 +619,23 @@ ORACLE_MISTAKES = (
      "the query's void pixels (255) became object: they say nothing"),
     (lambda q, t, s, y: cut_with(query_means(q, y[:, 0]), s, y),
      "you pool in the query under the support's mask: each image has its own"),
+    (lambda q, t, s, y: oracle_loss(q, t, s, y) * len(y), "you add the episodes up: the loss is their mean"),
+    (lambda q, t, s, y: oracle_loss(q[:1], t[:1], s[:1], y[:1]), "only the first episode is counted: take the mean of all"),
+    (lambda q, t, s, y: -oracle_loss(q, t, s, y), "the sign is turned round: a loss is minus a log-probability"),
+    (lambda q, t, s, y: 1 - oracle_loss(q, t, s, y), "this is 1 minus the loss: the loss itself is asked for"),
+    (lambda q, t, s, y: alignment_loss(q, match(q, support_prototypes(s, y)), s, y),
+     "you pool under the predicted mask, as PAR does: the oracle knows the true one"),
+    (lambda q, t, s, y: cut_with(torch.stack([query_means(q, t)[:, 0], support_prototypes(s, y)[:, 1]], 1), s, y),
+     "the object's prototype is the support's: both come from the query"),
+    (lambda q, t, s, y: cut_with(torch.stack([support_prototypes(s, y)[:, 0], query_means(q, t)[:, 1]], 1), s, y),
+     "the background's prototype is the support's: both come from the query"),
+    (lambda q, t, s, y: cut_with(query_means(q, t).mean(0, keepdim=True).expand(len(q), -1, -1), s, y),
+     "the episodes' prototypes are averaged: each has its own"),
+    (lambda q, t, s, y: segmentation_loss(match(s[:, 0], query_means(q, t)), F.interpolate(y[:, 0].float(), s.shape[-2:]).long()),
+     "the support's label map is made small: segmentation_loss makes the logits large"),
+    (lambda q, t, s, y: entropy(upsample(match(s[:, 0], query_means(q, t)), y.shape[-2:])[:, 0], y[:, 0, 0].long(),
+                                torch.tensor(y[0].numel())).mean(),
+     "void pixels still stand in the divisor: segmentation_loss leaves them out"),
     (lambda q, t, s, y: cut_with(query_means(q, t), s, t[:, None]),
      "you judge by the query's labels: the support was cut, and its own labels judge"),
     (lambda q, t, s, y: segmentation_loss(match(s[:, 0], query_means(q, t), None, "euclidean"), y[:, 0]),

@@ -5,6 +5,8 @@ raises: a reader's error becomes a sentence.
 """
 
 import dis
+import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..prototypes import EPSILON
@@ -41,7 +44,7 @@ STUB = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "POP_TOP"
 
 def gave_nothing(answer: Answer) -> bool | None:
     """The line for a function whose result is None or `...`: a stub that nobody has touched, or a `return` is forgotten."""
-    code = getattr(answer, "__code__", None)
+    code = getattr(inspect.unwrap(answer), "__code__", None)
     if code is None or code.co_name == "<lambda>" or Path(code.co_filename).parent == Path(__file__).parent:
         return unfilled()  # a check's own wrapper round the reader's function
     if {step.opname for step in dis.get_instructions(code)} <= STUB:
@@ -80,9 +83,25 @@ def copied(value: Any) -> Any:
     """A copy of a tensor, an array, a list or a dictionary, for a reader to write into; anything else itself."""
     if isinstance(value, dict):
         return {key: copied(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(copied, value))
     if isinstance(value, Tensor):
         return value.clone()
-    return value.copy() if isinstance(value, (np.ndarray, list)) else value
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def untouched(given: Any, before: Any) -> bool:
+    """Whether what was given to a reader's function is still what it was before."""
+    if isinstance(before, dict):
+        return given.keys() == before.keys() and all(untouched(given[key], before[key]) for key in before)
+    if isinstance(before, (list, tuple)):
+        return len(given) == len(before) and all(map(untouched, given, before))
+    if isinstance(before, np.ndarray):
+        return bool(given.shape == before.shape and given.tobytes() == before.tobytes())
+    return not isinstance(before, Tensor) or equal(given.detach(), before, 0)
+
+
+WRITES = "your function writes into its inputs: work on a copy, as in `x = x.clone()`"
 
 
 def brought(value: Any) -> Any:
@@ -93,37 +112,21 @@ def brought(value: Any) -> Any:
 
 
 def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
-    """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised)."""
+    """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised, or did to them)."""
     try:
-        value = answer(*map(copied, inputs))
+        value = answer(*(given := copied(inputs)))
     except NotImplementedError:
         return None, ""
     except Exception as error:  # whatever a reader writes, the chapter goes on
         return None, f"your function raised {type(error).__name__}: {error}"
+    if not untouched(given, inputs):
+        return None, WRITES
     if (found := read(brought, value)) is None and value is not None:
         return (
             None,
             "your function's result has no numbers: it lies on the device meta, which only knows shapes",
         )
     return found, ""
-
-
-def unlike(before: Any, after: Any) -> bool:
-    """Whether an input is not what it was; a dictionary, a list or a sampler is not looked into."""
-    if isinstance(before, Tensor):
-        return not (before.shape == after.shape and torch.equal(before, after))
-    return isinstance(before, np.ndarray) and not np.array_equal(before, after)
-
-
-def harmed(answer: Answer, inputs: tuple[Any, ...]) -> str:
-    """The sentence for a function that writes into its inputs, or ""."""
-    given = tuple(map(copied, inputs))
-    answer(*given)
-    if not any(map(unlike, inputs, given)):
-        return ""
-    return (
-        "the numbers are right, but your function writes into its inputs, and the chapter goes on with them"
-    )
 
 
 def equal(a: object, b: object, tolerance: float = 1e-4) -> bool:
@@ -170,7 +173,7 @@ def implementation(
             return gave_nothing(answer)
     values, truths = [value for value, _ in outcomes], [reference(*case) for case in cases]
     if all(map(same, values, truths)):
-        fault, error = attempt(lambda: harmed(answer, cases[0]) or lacks(), ())
+        fault, error = attempt(lacks, ())
         return verdict(fault or error, right)
     for wrong, why in mistakes:
         if all(same(value, wrong(*case)) for value, case in zip(values, cases)):
@@ -178,8 +181,29 @@ def implementation(
     return say(False, (otherwise or unexplained)(values, truths))
 
 
-def unexplained(values: list[Any], truths: list[Any]) -> str:
-    """What can be said of wrong values that no known mistake explains: their kind, their shape, or nothing much."""
+def no_gradient(answer: Answer, inputs: tuple[Any, ...], learns: int = 1) -> str:
+    """The sentence for right numbers whose gradient to the first `learns` inputs is none, zero or NaN; or ""."""
+    with torch.enable_grad():
+        leaves = [value.clone().requires_grad_() for value in inputs[:learns]]
+        value, error = attempt(answer, (*leaves, *inputs[learns:]))
+        slopes: Sequence[Tensor | None] = [None]
+        if not error and isinstance(value, Tensor) and value.requires_grad:
+            slopes = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    if any(slope is None or not slope.any() for slope in slopes):
+        return (
+            "the numbers are right, but no gradient passes, and chapter 5 trains through this function: "
+            "stay in PyTorch, without NumPy, .detach(), .item() or torch.tensor()"
+        )
+    if not all(slope.isfinite().all() for slope in slopes if slope is not None):
+        return "the numbers are right, but the gradient holds NaN: keep 0 / 0 from happening, do not mend it afterwards"
+    return ""
+
+
+NUMBERS = "the shapes are right, the numbers are not: try it by hand on a 2 x 2 example"
+
+
+def unexplained(values: list[Any], truths: list[Any], last: str = NUMBERS) -> str:
+    """What can be said of wrong values that no known mistake explains: their kind, their shape, or `last`."""
     for value, truth in zip(values, truths):
         if isinstance(truth, tuple) and isinstance(value, (tuple, list)) and equal(tuple(value)[::-1], truth):
             return "the results are right, but in another order: read again which comes first"
@@ -196,7 +220,44 @@ def unexplained(values: list[Any], truths: list[Any]) -> str:
         if isinstance(truth, Tensor) and getattr(value, "shape", None) != truth.shape:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             return f"the result should have shape {tuple(truth.shape)}, yours is {shape}"
-    return "the shapes are right, the numbers are not: try it by hand on a 2 x 2 example"
+    for turn, why in ODDITIES:
+        if all(same_tensor(value, turn, truth) for value, truth in zip(values, truths)):
+            return why
+    return last
+
+
+def spread(turn: Callable[[Tensor, int], Tensor], why: str) -> list[tuple[Callable[[Tensor], Tensor], str]]:
+    """A turn of the right tensor along any one of its dimensions, each with the sentence that names it."""
+    return [(lambda t, d=d: turn(t, d), why.format(d)) for d in range(6)]  # type: ignore[misc]
+
+
+ODDITIES: list[tuple[Callable[[Tensor], Tensor], str]] = [  # what a wrong result may be of the right one
+    (lambda t: -t, "the right numbers with the wrong sign"),
+    (torch.abs, "the right numbers without their signs"),
+    (torch.relu, "the right numbers, but what is below 0 was cut off"),
+    (torch.round, "the right numbers, rounded to whole ones: leave them as they are"),
+    (torch.sqrt, "this is the root of the right numbers"),
+    (torch.square, "this is the square of the right numbers"),
+    (torch.zeros_like, "the result is zero everywhere: is it still the tensor that you began with?"),
+    (lambda t: 100 * t, "the right numbers in per cent: leave out the factor 100"),
+    *spread(lambda t, d: t.flip(d), "the right numbers in reverse order along dimension {}"),
+    *spread(lambda t, d: t.roll(1, d), "the right numbers, moved on by one along dimension {}"),
+    *spread(lambda t, d: t.roll(-1, d), "the right numbers, moved back by one along dimension {}"),
+    *spread(lambda t, d: t.softmax(d), "this is the softmax, along dimension {}, of the right numbers: leave it out"),
+    *spread(lambda t, d: F.normalize(t, dim=d), "the right vectors, made one long along dimension {}: leave their lengths"),
+    *spread(lambda t, d: t.mean(d, keepdim=True).expand_as(t), "the right numbers, averaged along dimension {}"),
+    *spread(lambda t, d: t.narrow(d, 0, 1).expand_as(t), "the first of dimension {} is used for all of them"),
+]  # fmt: skip
+
+
+def same_tensor(value: Any, turn: Callable[[Tensor], Tensor], truth: Any) -> bool:
+    """Whether the value is what the turn makes of a right tensor, and that is another one."""
+    try:
+        right = torch.as_tensor(truth).double()
+        turned = turn(right)
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        return False
+    return not equal(turned, right) and equal(value, turned)
 
 
 def inspected(
@@ -240,12 +301,16 @@ def number(
     """
     if blank(answer):
         return unfilled()
-    if (value := read(float, answer)) is None:
+    if (value := read(float, answer)) is None or isinstance(answer, bool):
         return say(False, f"a number is wanted, not {type(answer).__name__}")
+    if not math.isfinite(value):
+        return say(False, f"a finite number is wanted, yours is {value}")
     if abs(value - right) <= tolerance:
         return say(True, yes)
     near = (why for mistaken, why in wrong if abs(value - mistaken) <= (tolerance if slip is None else slip))
-    return say(False, next(near, no))
+    if (why := next(near, None)) is None and value < 0 <= right:
+        why = "a number below 0 cannot be right here: check the sign"
+    return say(False, why or no)
 
 
 def whole(low: int, high: int) -> int:

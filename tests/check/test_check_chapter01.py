@@ -35,9 +35,8 @@ def test_number(function, capsys):
     assert verdict(capsys, function, right)[0] is True
     for value, why in mistakes:
         assert verdict(capsys, function, value) == (False, "✗ " + why)
-    assert len({why for _, why in mistakes}) == len(mistakes)
-    passed, line = verdict(capsys, function, -7)
-    assert passed is False and line.startswith("✗ not that")
+    assert verdict(capsys, function, -7) == (False, "✗ a number below 0 cannot be right here: check the sign")
+    assert verdict(capsys, function, 7.7)[0] is False
 
 
 @each_number
@@ -203,7 +202,11 @@ def query_leaks(sampler, index):
 
 def query_of_no_class(sampler, index):
     classes, supports, _ = good_draw(sampler, index)
-    return classes, supports, fresh(sampler, index).choice(np.setdiff1d(np.arange(14), supports))
+    return (
+        classes,
+        supports,
+        fresh(sampler, index).choice(np.setdiff1d(check.FIRST + np.arange(14), supports)),
+    )
 
 
 def global_generator(sampler, index):
@@ -410,7 +413,7 @@ LOADS = {
     both("support", lambda x: x.flip(2)): "support_images has the right shape and other pixels",
     both("support", lambda x: x.flip(1)): "support_images has the right shape and other pixels",
     changed(support_images=lambda x: 255 * x): "divide by 255",
-    changed(query_images=lambda x: x - x.mean()): "other pixels",
+    changed(query_images=lambda x: x - x.mean()): "normalising",
     changed(classes=lambda x: x[0]): "classes should have shape (1, W)",
     changed(classes=lambda x: torch.arange(1, 1 + x.shape[1])[None]): "classes holds the data set's labels",
     changed(support_labels=lambda x: torch.where(x == 255, 0, x)): "support_labels lose the void pixels",
@@ -489,7 +492,7 @@ COSTS = {
     of_costs(1, lambda t, u, m: (t[t > 0] < m).mean()): "counts background and void as classes",
     of_costs(1, lambda t, u, m: ((t[:, 1:21] < m) & (t[:, 1:21] > 0)).any(1).mean()): "counts images, not appearances",
     of_costs(1, lambda t, u, m: ((t[:, 1:21] < m) & (t[:, 1:21] > 0)).mean()): "divides by all images and classes",
-    of_costs(1, lambda t, u, m: (t[:, u][t[:, u] > 0] < m).mean()): "the second share (tiny objects) is not right",
+    of_costs(1, lambda t, u, m: (t[:, u][t[:, u] > 0] < m).mean()): "the second share (tiny objects) counts the unseen",
     of_costs(2, lambda t, u, m: (t[:, 255] > 0).mean()): "the third share (void pixels) is the share of the images",
     of_costs(2, lambda t, u, m: t[:, 0].mean()): "is the background",
     of_costs(2, lambda t, u, m: t[:, 255].sum()): "is a sum over images",
@@ -599,3 +602,83 @@ def test_unfilled_and_raising(function, capsys):
     assert verdict(capsys, function, stub) == (None, "… not filled in yet")
     passed, line = verdict(capsys, function, raising)
     assert passed is False and "ZeroDivisionError" in line
+
+
+# ---- found by a stranger ----------------------------------------------------------------------------
+
+
+def with_seed(make):
+    def wrong(sampler, index):
+        return good_draw(sampler, index, rng=np.random.default_rng(make(sampler.seed, index)))
+
+    return wrong
+
+
+SEEDS = {
+    "give default_rng the pair": [lambda s, i: s ^ i, lambda s, i: abs(s - i), lambda s, i: 100 * s + i, lambda s, i: 2 * s + i],
+    "every index gives the same episode": [lambda s, i: s, lambda s, i: s * i],
+    "another seed gives the same": [lambda s, i: [s % 2, i]],
+    "the episodes repeat themselves": [lambda s, i: [s, i % 100]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says, make", [(says, make) for says, all_ in SEEDS.items() for make in all_])
+def test_every_seed_has_a_run_of_its_own(says, make, capsys):
+    passed, line = verdict(capsys, check.sampler, with_seed(make))
+    assert passed is False and says in line
+
+
+def emptied(sampler, index):
+    draw = good_draw(sampler, index)
+    for label in sampler.pools:
+        sampler.pools[label] = np.setdiff1d(sampler.pools[label], draw[2])
+    return draw
+
+
+def class_as_query(sampler, index):
+    classes, supports, _ = good_draw(sampler, index)
+    return classes, supports, classes[0]
+
+
+@pytest.mark.parametrize(
+    "wrong, says", [(emptied, "changes `sampler.pools`"), (class_as_query, "no image of the pools")]
+)
+def test_a_stranger_at_the_sampler(wrong, says, capsys):
+    passed, line = verdict(capsys, check.sampler, wrong)
+    assert passed is False and says in line
+
+
+def drawn_tightly(table, seen, shots, rng, unseen=None, first=False):
+    unseen = [c for c in range(1, table.shape[1]) if c not in seen] if unseen is None else unseen(table, seen)
+    label = rng.choice(seen)
+    pool = np.flatnonzero(table[:, label] & ~table[:, unseen].any(1))
+    chosen = pool[: shots + 1] if first else rng.choice(pool, shots + 1, replace=False)
+    return label, chosen[:shots], chosen[shots]
+
+
+LOOSE = [
+    (lambda *x: drawn_tightly(*x, unseen=lambda t, s: [c for c in range(1, t.shape[1] - 1) if c not in s]), "shows a test class"),
+    (lambda *x: drawn_tightly(*x, unseen=lambda t, s: s), "no image is left to draw from"),
+    (lambda *x: drawn_tightly(*x, first=True), "choose at random"),
+    (lambda t, s, k, r: drawn_tightly(t, s, k, np.random.default_rng(0)), "every generator gives the same episode"),
+]  # fmt: skip
+
+
+@again
+@pytest.mark.parametrize("wrong, says", LOOSE)
+def test_a_stranger_at_the_leak(wrong, says, capsys, _):
+    assert verdict(capsys, check.leak, drawn_tightly)[0] is True
+    passed, line = verdict(capsys, check.leak, wrong)
+    assert passed is False and says in line
+
+
+def returns_nothing(*inputs):
+    inputs[0]
+
+
+@pytest.mark.parametrize(
+    "function", [check.sampler, check.load, check.costs, check.leak], ids=lambda f: f.__name__
+)
+def test_a_forgotten_return(function, capsys):
+    passed, line = verdict(capsys, function, returns_nothing)
+    assert passed is False and "gives nothing back" in line

@@ -49,7 +49,7 @@ def test_predictions(function, right, slips, capsys):
     assert verdict(capsys, function, right)[0] is True
     sentences = [verdict(capsys, function, slip) for slip in slips]
     other = verdict(capsys, function, 5)
-    assert other[0] is False and other[1].startswith("not yet")
+    assert other[0] is False and other[1]
     assert all(passed is False for passed, _ in sentences)
     assert len({why for _, why in [*sentences, other]}) == len(slips) + 1
 
@@ -107,7 +107,7 @@ def build(width, last_stride=1, dilation=2, padding=2, pool=3, last=False, bias=
         (dict(padding=1, last=True), "wants padding 2"),
         (dict(pool=2), "kernel 3"),
         (dict(last=True), "no feature is negative"),
-        (dict(dilation=1, padding=1), "not dilated"),
+        (dict(dilation=1, padding=1), "dilation is 2"),
         (dict(bias=False), "bias"),
         (dict(padding=4), "wanted"),
         (dict(tail=nn.Conv2d(32, 32, 1)), "13 convolutions"),
@@ -357,8 +357,8 @@ def test_finer_is_wrong(answer, capsys):
 
 
 def fold(weight, bias, mean, var, eps, gamma, beta):
-    scale = [g / math.sqrt(v + eps) for g, v in zip(gamma.tolist(), var.tolist())]
     weight, bias = weight.clone(), bias.clone()
+    scale = [g / math.sqrt(v + eps) for g, v in zip(gamma.tolist(), var.tolist())]
     for o, s in enumerate(scale):
         weight[o] *= s
         bias[o] = (bias[o] - mean[o]) * s + beta[o]
@@ -436,8 +436,8 @@ def test_separation_is_wrong(answer, capsys):
 
 
 OVERTURNED = [
-    ([1, -3], [0, -1], [1, 1]), (torch.tensor([1.0, -3]), np.array([-0.1, -1]), (1, 0.5)), ([1, -3, 0], [0, -1, 0], [1, 1, 0]),
-    ([2.0, -9], [-0.5, -5], [3, -1]), ([1, -2, -2], [-0.5, -2, -2], [1, 0.5, 0.5]),
+    ([1, -3], [0, -1], [1, 1]), (torch.tensor([1.0, -3]), np.array([-0.1, -1]), (1, 0.5)),
+    ([2.0, -9], [-0.5, -5], [3, -1]),
 ]  # fmt: skip
 
 
@@ -460,7 +460,7 @@ def test_relu_is_right(vectors, capsys):
         (([1, -3], [2, -6], [0, 1]), "still wins"),
         (([3, -1], [1, 0], [-1, -3]), "still wins"),
         (([0, 0], [0, -1], [1, 1]), "not all of them zero"),
-        (([1, -3], [0, -1], [1, 1, 1]), "same length"),
+        (([1, -3], [0, -1], [1, 1, 1]), "two numbers each"),
         (([1, -3], [0, -1], 1), "three vectors"),
         (([1, -3], [0, float("nan")], [1, 1]), "three vectors"),
         (("1, -3", "0, -1", "1, 1"), "three vectors"),
@@ -476,3 +476,23 @@ def test_relu_is_wrong(vectors, word, capsys):
 @pytest.mark.parametrize("vectors", [(None, None, None), ([1, -3], [0, -1], ...)])
 def test_relu_is_unfilled(vectors, capsys):
     assert verdict(capsys, lambda v: check.relu(*v), vectors) == (None, "not filled in yet")
+
+
+def test_a_forgotten_return(capsys):
+    def forgotten(*inputs):
+        inputs[0]
+
+    for function in (check.convolution, check.backbone):
+        assert function(forgotten) is False and "gives nothing back" in capsys.readouterr().out
+
+
+def test_likeness_below_a_half_and_close_together(capsys):
+    for wrong in (lambda *x: max(a := check.area_under_curve(*x), 1 - a),
+                  lambda v, a, b: check.area_under_curve(v.round(decimals=1), a, b)):  # fmt: skip
+        for _ in range(5):
+            assert check.separation(wrong) is False
+
+
+def test_a_backbone_of_one_width(capsys):
+    assert check.backbone(lambda width: check.VGG16(check.WIDTH)) is False
+    assert check.backbone(check.VGG16) is True

@@ -80,7 +80,6 @@ def prototypes_kept(features, logits, labels):
 
 
 def labels_in_place(labels):
-    labels = labels.clone()
     for way in range(labels.shape[1]):
         image = labels[:, way].clone()
         labels[:, way][image == way + 1] = 1
@@ -228,9 +227,9 @@ def loss_by_hand(logits, labels):
 
 RIGHT = [
     *((check.query_prototypes, f) for f in (
-        prototypes_by_loops, prototypes_by_numpy, prototypes_in_double, prototypes_flat, prototypes_kept
+        prototypes_by_loops, prototypes_in_double, prototypes_flat, prototypes_kept
     )),
-    *((check.way_labels, f) for f in (labels_in_place, labels_by_numpy, labels_by_pixel, labels_masked)),
+    *((check.way_labels, f) for f in (labels_by_numpy, labels_by_pixel, labels_masked)),
     *((check.my_alignment, f) for f in (
         alignment_by_loops, alignment_in_double, alignment_by_episodes, alignment_by_shares
     )),
@@ -630,3 +629,22 @@ test_fool = answers(
     (torch.full((4, 4), 2), False, "a 4 x 4 tensor"),
     ("mask", False, "a 4 x 4 tensor"),
 )
+
+
+def detached(features, logits, labels):
+    return check.alignment.query_prototypes(features.detach(), logits)[0]
+
+
+def soft_underneath(features, logits, labels):
+    soft = logits.softmax(2)
+    return check.pooled(features, check.found(logits) + soft - soft.detach())
+
+
+@pytest.mark.parametrize("function, wrong, says", [
+    (check.query_prototypes, detached, "no gradient arrives"),
+    (check.query_prototypes, prototypes_by_numpy, "no gradient arrives"),
+    (check.query_prototypes, soft_underneath, "reaches the query's logits"),
+    (check.way_labels, labels_in_place, "writes into its inputs"),
+])  # fmt: skip
+def test_what_a_stranger_got_accepted(function, wrong, says, capsys):
+    assert function(wrong) is False and says in said(capsys)
