@@ -644,7 +644,8 @@ def toy_shows(images: int = 60) -> tuple[np.ndarray, list[int]]:
     seen = sorted(int(c) for c in rng.choice(np.arange(1, 6), 4, replace=False))  # the last label is unseen
     alone = [c for c in range(1, 7) if c not in seen] * 4  # 4 images of each unseen class by itself
     pairs = [(c, seen[(k + turn % 2) % 4]) for turn in range(6) for k, c in enumerate(seen)]
-    together: list[tuple[int, int] | int] = [*pairs, *alone]
+    leaky = [(6, c) for c in seen]  # the last label beside each seen one
+    together: list[tuple[int, int] | int] = [*pairs, *alone, *leaky]
     for row, labels in enumerate(together):  # half of the pairs are two seen classes, half one
         shows[row, 1:] = False
         shows[row, labels] = True
