@@ -548,9 +548,42 @@ def both_of(shown: np.ndarray, hidden: np.ndarray) -> float:
     return float((useful & spoilt).sum() / useful.sum())
 
 
+def tiny_mistakes(table: np.ndarray, hidden: np.ndarray, least: float) -> list[tuple[float, str]]:
+    """Numbers of known wrong turns to the share of tiny appearances, each with its sentence."""
+    share = table[:, 1:21]
+    shown = share > 0
+    return [((share < least).mean(), "takes a class that is not there for a tiny one: an appearance covers more than 0"),
+        ((share[shown] < least).sum() / share.size, "divides by all images and classes: divide by the appearances"),
+        ((share[shown] <= least).mean(), "drops an object of just `least`: it is big enough"),
+        ((share[shown] >= least).mean(), "is what stays: the tiny ones are wanted"),
+        (((share < least) & shown).any(1).mean(), "counts images, not appearances"),
+        ((share[shown] > least).mean(), "is what stays: the tiny ones are wanted"),
+        ((table[:, :21][table[:, :21] > 0] < least).mean(), "counts background as a class: classes are columns 1 to 20"),
+        ((table[:, :20][table[:, :20] > 0] < least).mean(), "counts columns 0 to 19: classes are columns 1 to 20"),
+        ((share[:, :19][shown[:, :19]] < least).mean(), "leaves out class 20: classes are columns 1 to 20"),
+        ((share[:, ~hidden][shown[:, ~hidden]] < least).mean(), "counts the seen classes only: all appearances are asked for"),
+        ((share[:, hidden][shown[:, hidden]] < least).mean(), "counts the unseen classes only: all appearances are asked for"),
+        ((share[shown] < 255 * least).mean(), "takes the table for numbers of pixels: it holds shares, as `least` is one"),
+        ((share[shown] < 2048 / 473**2).mean(), "has a least share of its own: use `least`, which is given"),
+        ((table[table > 0] < least).mean(), "counts background and void as classes: classes are columns 1 to 20"),
+        ((table[:, 1:][table[:, 1:] > 0] < least).mean(), "counts void as a class: classes are columns 1 to 20"),
+        (float((share[shown] < least).sum()), "is a number of appearances: a share is wanted")]  # fmt: skip
+
+
+def void_mistakes(table: np.ndarray) -> list[tuple[float, str]]:
+    """The same of the share of void."""
+    void = table[:, VOID]
+    return [((void > 0).mean(), "is the share of the images with a void pixel: the share of the pixels is wanted"),
+        (void.sum(), "is a sum over images: all have one size, so take the mean"),
+        (float(np.median(void)), "is a median: the share of all pixels is the mean over images of one size"),
+        (table[:, 254].mean(), "is column 254: void is column 255"),
+        (table[:, 0].mean(), "is the background, column 0: void is column 255"),
+        (float(void[void > 0].mean()), "leaves out the images without void")]  # fmt: skip
+
+
 def cost_mistakes(table: np.ndarray, unseen: list[int], least: float) -> list[list[tuple[float, str]]]:
     """For each of the three shares, the numbers of known wrong turns, each with its sentence."""
-    share, void = table[:, 1:21], table[:, VOID]
+    share = table[:, 1:21]
     shown = share > 0
     hidden = np.isin(np.arange(1, 21), unseen)
     useful, spoilt = shown[:, ~hidden].any(1), shown[:, hidden].any(1)
@@ -574,28 +607,8 @@ def cost_mistakes(table: np.ndarray, unseen: list[int], least: float) -> list[li
          ((useful & (table[:, np.asarray(unseen) - 1] > 0).any(1)).sum() / useful.sum(),
           "reads the unseen classes one column too far to the left: class c is column c of the table"),
          (tiny, "and the second have changed places: dropped images come first")],
-        [((share < least).mean(), "takes a class that is not there for a tiny one: an appearance covers more than 0"),
-         ((share[shown] < least).sum() / share.size, "divides by all images and classes: divide by the appearances"),
-         ((share[shown] <= least).mean(), "drops an object of just `least`: it is big enough"),
-         ((share[shown] >= least).mean(), "is what stays: the tiny ones are wanted"),
-         (((share < least) & shown).any(1).mean(), "counts images, not appearances"),
-         ((share[shown] > least).mean(), "is what stays: the tiny ones are wanted"),
-         ((table[:, :21][table[:, :21] > 0] < least).mean(), "counts background as a class: classes are columns 1 to 20"),
-         ((table[:, :20][table[:, :20] > 0] < least).mean(), "counts columns 0 to 19: classes are columns 1 to 20"),
-         ((share[:, :19][shown[:, :19]] < least).mean(), "leaves out class 20: classes are columns 1 to 20"),
-         ((share[:, ~hidden][shown[:, ~hidden]] < least).mean(), "counts the seen classes only: all appearances are asked for"),
-         ((share[:, hidden][shown[:, hidden]] < least).mean(), "counts the unseen classes only: all appearances are asked for"),
-         ((share[shown] < 255 * least).mean(), "takes the table for numbers of pixels: it holds shares, as `least` is one"),
-         ((share[shown] < 2048 / 473**2).mean(), "has a least share of its own: use `least`, which is given"),
-         ((table[table > 0] < least).mean(), "counts background and void as classes: classes are columns 1 to 20"),
-         ((table[:, 1:][table[:, 1:] > 0] < least).mean(), "counts void as a class: classes are columns 1 to 20"),
-         (float((share[shown] < least).sum()), "is a number of appearances: a share is wanted")],
-        [((void > 0).mean(), "is the share of the images with a void pixel: the share of the pixels is wanted"),
-         (void.sum(), "is a sum over images: all have one size, so take the mean"),
-         (float(np.median(void)), "is a median: the share of all pixels is the mean over images of one size"),
-         (table[:, 254].mean(), "is column 254: void is column 255"),
-         (table[:, 0].mean(), "is the background, column 0: void is column 255"),
-         (float(void[void > 0].mean()), "leaves out the images without void")],
+        tiny_mistakes(table, hidden, least),
+        void_mistakes(table),
     ]  # fmt: skip
 
 

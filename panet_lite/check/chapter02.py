@@ -118,47 +118,32 @@ def convolution(answer: harness.Answer) -> bool | None:
 # ---- sizes and receptive fields ----------------------------------------------------------------
 
 
+SIDE_SLIPS: list[tuple[float, str]] = [
+    (21, "21 is what a fourth pool of stride 2 would leave: maxpool4 has stride 1 here"),
+    (40, "321 / 8 rounded down is 40, but a pool with kernel 3 and padding 1 rounds its halves up"),
+    (39, "39 is what pools with kernel 2 and no padding leave: ours have kernel 3 and padding 1"),
+    (11, "11 is the side behind five halvings: maxpool4 has stride 1, and maxpool5 is gone"),
+    (161, "161 is the side behind the first pool: the next two have stride 2 as well"),
+    (81, "81 is the side behind the second pool: the third has stride 2 as well"),
+    (321, "321 is the image's own side, and the convolutions keep it: the first three pools halve it"),
+    (42, "42 is one too many: a pool makes floor((side - 1) / 2) + 1 of a side"),
+    *((n, f"{n} comes of halves rounded down: a pool with kernel 3 and padding 1 rounds them up") for n in (160, 80)),
+    *((n, f"{n} comes of halves rounded down, and of a fourth pool that halves: maxpool4 has stride 1") for n in (20, 10)),
+    *((n, "a side is a whole number of positions: round after each pool, as the formula does")
+      for n in (321 / 8, 40.1, 41.5, 321 / 16)),
+    (41 * 41, "that is the number of positions: the side is asked for"),
+]  # fmt: skip
+
+
 def side(answer: object) -> bool | None:
     """ex-02-side: the side of the feature map of a 321 x 321 image."""
-    right = VGG16(width=1 / 64)(torch.zeros(1, 3, 321, 321)).shape[-1]
     return harness.number(
         answer,
-        right,
+        VGG16(width=1 / 64)(torch.zeros(1, 3, 321, 321)).shape[-1],
         0,
         "right: 321 -> 161 -> 81 -> 41, and the fourth pool keeps 41",
         "not yet: put 321 through the formula once for each pool with stride 2; what else changes the size?",
-        [
-            (21, "21 is what a fourth pool of stride 2 would leave: maxpool4 has stride 1 here"),
-            (40, "321 / 8 rounded down is 40, but a pool with kernel 3 and padding 1 rounds its halves up"),
-            (39, "39 is what pools with kernel 2 and no padding leave: ours have kernel 3 and padding 1"),
-            (11, "11 is the side behind five halvings: maxpool4 has stride 1, and maxpool5 is gone"),
-            (161, "161 is the side behind the first pool: the next two have stride 2 as well"),
-            (81, "81 is the side behind the second pool: the third has stride 2 as well"),
-            (
-                321,
-                "321 is the image's own side, and the convolutions keep it: the first three pools halve it",
-            ),
-            (42, "42 is one too many: a pool makes floor((side - 1) / 2) + 1 of a side"),
-            *(
-                (
-                    side,
-                    f"{side} comes of halves rounded down: a pool with kernel 3 and padding 1 rounds them up",
-                )
-                for side in (160, 80)
-            ),
-            *(
-                (
-                    side,
-                    f"{side} comes of halves rounded down, and of a fourth pool that halves: maxpool4 has stride 1",
-                )
-                for side in (20, 10)
-            ),
-            *(
-                (side, "a side is a whole number of positions: round after each pool, as the formula does")
-                for side in (321 / 8, 40.1, 41.5, 321 / 16)
-            ),
-            (41 * 41, "that is the number of positions: the side is asked for"),
-        ],
+        SIDE_SLIPS,
     )
 
 

@@ -353,8 +353,6 @@ INTERVAL_MISTAKES = (
     (lambda *case: middle_and_half(right_interval(*case)), ENDS),
     (lambda n, c, tests, rng: ends([ratio(n[i], c[i], (2, 1, 1)) for i in rng.integers(len(n), size=(1000, len(n)))]),
      "you bootstrap the Dice score: the union counts TP once"),
-    (lambda n, c, tests, rng: ends(np.median(divide(n)[rng.integers(len(n), size=(1000, len(n)))], 1)),
-     "you bootstrap the episodes' median: compute the class-accumulated mean-IoU of each resample"),
     (lambda n, c, tests, rng: tuple(100 * end for end in right_interval(n, c, tests, rng)),
      "as shares, please, not in per cent"),
 )  # fmt: skip

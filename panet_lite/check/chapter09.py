@@ -23,7 +23,7 @@ def updated(mean: Tensor, area: int, features: Tensor) -> Tensor:
     return (mean * area + features.sum(0)) / (area + len(features))
 
 
-UPDATE_MISTAKES = (
+UPDATE_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda mean, area, features: mean + features.mean(0),
      "you added the two means; weigh each with its number of pixels, and divide by all of them"),
     (lambda mean, area, features: (mean + features.mean(0)) / 2,
@@ -72,7 +72,7 @@ def crossed(mean: Tensor, area: int, features: Tensor, painted: Tensor, dab: Ten
     return grown(lambda painted, dab: dab & ~painted, mean, area, features, painted, dab)
 
 
-CROSS_MISTAKES = (
+CROSS_MISTAKES: tuple[harness.Mistake, ...] = (
     (partial(grown, lambda painted, dab: dab),
      "this is still the broken stroke: where the brush crosses its own paint, pixels count twice. Which are new?"),
     (partial(grown, lambda painted, dab: dab & painted),
@@ -171,7 +171,7 @@ def centred(x: Tensor) -> Tensor:
     return x - x.mean(0)
 
 
-CHANNEL_MISTAKES = (
+CHANNEL_MISTAKES: tuple[harness.Mistake, ...] = (
     *((wrong,
        "you moved the vectors to their mean, as principal components usually do. A cosine is measured at the "
        "origin, so the angles are others now: leave the mean alone")
@@ -229,7 +229,7 @@ def dabbed(labels: Tensor, y: int, x: int, value: int, radius: int) -> Tensor:
     return stamped(disc, labels, y, x, value, radius)
 
 
-DAB_MISTAKES = (
+DAB_MISTAKES: tuple[harness.Mistake, ...] = (
     (partial(stamped, lambda dy, dx, r: (dy.abs() <= r) & (dx.abs() <= r)),
      "this is a square: a disc has the pixels whose *distance* from (y, x) is at most `radius`"),
     (partial(stamped, lambda dy, dx, r: dy.abs() + dx.abs() <= r),
@@ -347,7 +347,7 @@ def misplaced(y: int, x: int, predicted: Tensor, truth: Tensor, depth: Tensor) -
 
 def click(answer: Answer) -> bool | None:
     """ex-09-click: `answer(predicted, truth)`, (y, x, label) of the click that a careful corrector makes next."""
-    return harness.inspected(answer, clicked, draw_maps, trials=8)
+    return harness.inspected(answer, clicked, draw_maps, trials=16)
 
 
 # ---- ex-09-tool ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
-from functools import partial
+from functools import partial, wraps
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,8 @@ def yours(check: Callable[[Answer], bool | None], answer: Answer, module: Answer
         passed = check(answer)
     whose = "yours" if passed else f"the module's {module.__name__}"
     print(said.getvalue().rstrip("\n") + f"; the chapter goes on with {whose}")
+    if passed and WRITES in said.getvalue():
+        return wraps(answer)(lambda *inputs: answer(*copied(inputs)))
     return answer if passed else module
 
 
@@ -101,7 +103,13 @@ def untouched(given: Any, before: Any) -> bool:
     return not isinstance(before, Tensor) or equal(given.detach(), before, 0)
 
 
-WRITES = "your function writes into its inputs: work on a copy, as in `x = x.clone()`"
+WRITES = " (It writes into its inputs. Here it gets copies; elsewhere, begin with `x = x.clone()`.)"
+
+
+def writes(answer: Answer, inputs: tuple[Any, ...]) -> bool:
+    """Whether the reader's function changes what it is given."""
+    answer(*(given := copied(inputs)))
+    return not untouched(given, inputs)
 
 
 def brought(value: Any) -> Any:
@@ -112,15 +120,13 @@ def brought(value: Any) -> Any:
 
 
 def attempt(answer: Answer, inputs: tuple[Any, ...]) -> tuple[Any, str]:
-    """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised, or did to them)."""
+    """Call the reader's function on copies of the inputs: (value, ""), or (None, what it raised)."""
     try:
-        value = answer(*(given := copied(inputs)))
+        value = answer(*copied(inputs))
     except NotImplementedError:
         return None, ""
     except Exception as error:  # whatever a reader writes, the chapter goes on
         return None, f"your function raised {type(error).__name__}: {error}"
-    if not untouched(given, inputs):
-        return None, WRITES
     if (found := read(brought, value)) is None and value is not None:
         return (
             None,
@@ -174,7 +180,7 @@ def implementation(
     values, truths = [value for value, _ in outcomes], [reference(*case) for case in cases]
     if all(map(same, values, truths)):
         fault, error = attempt(lacks, ())
-        return verdict(fault or error, right)
+        return verdict(fault or error, right + WRITES * writes(answer, cases[0]))
     for wrong, why in mistakes:
         if all(same(value, wrong(*case)) for value, case in zip(values, cases)):
             return say(False, why)

@@ -458,7 +458,7 @@ test_longest = answers(
     (1.9, False, "the second step"),
     (9, False, "what the past adds"),
     (19, False, "calms the noise"),
-    *((wrong, False, "add up 1 + 0.9") for wrong in (3, 5, 11, 90, 100, 0, -10, 2.71, 1000)),
+    *((wrong, False, "add up 1 + 0.9") for wrong in (3, 5, 11, 90, 100, 0, 2.71, 1000)),
     ("many", False, "a number is wanted"),
 )
 
@@ -471,7 +471,7 @@ test_cost = answers(
     (torch.tensor(3), True, "right"),
     (np.int64(3), True, "right"),
     ("3.0", True, "right"),
-    *((wrong, False, "no: count the images") for wrong in (2, 2.5, 4, 7, 10, 15, 0, -3)),
+    *((wrong, False, "no: count the images") for wrong in (2, 2.5, 4, 7, 10, 15, 0)),
     (5, False, "the query does, too"),
     (6, False, "how many are there in a 1-shot"),
     (1, False, "each support image passes"),
@@ -499,7 +499,7 @@ test_counter = answers(
     (128, False, "not of 7"),
     (512, False, "every other number is missing"),
     (992, False, "after each + 1"),
-    (float("inf"), False, "no:"),
+    (float("inf"), False, "finite"),
     ([], False, "a number is wanted"),
 )
 

@@ -323,10 +323,10 @@ test_cost = answers(
     (1024, False, "how many times"),
     (1 / 2304, False, "other way round"),
     (0, False, "count at one place"),
-    (-2304, False, "count at one place"),
+    (-2304, False, "below 0"),
     (512, False, "count at one place"),
     (1417, False, "count at one place"),
-    (float("nan"), False, "count at one place"),
+    (float("nan"), False, "finite"),
     ("many", False, "a number is wanted"),
 )
 

@@ -50,8 +50,8 @@ test_cost_tells_each_wrong_count_apart = answers(
     (3, False, "five ways have five shots each"),
     (5.5, False, "five ways"),
     (7, False, "count the images"),
-    (-13, False, "count the images"),
-    (float("nan"), False, "count the images"),
+    (-13, False, "below 0"),
+    (float("nan"), False, "finite"),
     ("many", False, "a number is wanted"),
 )
 

@@ -176,18 +176,17 @@ def in_place(x):
 
 
 @pytest.mark.parametrize(
-    "given", [torch.ones(2), np.ones(2), [1, 2], [torch.ones(2)], (torch.ones(2),), {"a": torch.ones(2)}]
+    "given", [torch.ones(2), np.ones(2), [1, 2], [torch.ones(2), 0], (torch.ones(2),), {"a": torch.ones(2)}]
 )
 def test_an_answer_that_writes_into_its_inputs(capsys, given):
-    if isinstance(given, list) and isinstance(given[0], int):
-        assert implementation(lambda x: x.append(3) or 1, lambda x: 1, lambda: (given,), "right") is False
-    else:
-        assert implementation(in_place, lambda x: 1, lambda: (given,), "right") is False
-    assert harness.WRITES in capsys.readouterr().out
-    own = harness.copied
-    assert implementation(
-        lambda x: in_place(own(given)) if not isinstance(given, list) else 1,
-        lambda x: 1,
-        lambda: (given,),
-        "right",
+    """Right all the same, since a check gives copies; it is said, and the chapter goes on with a careful version."""
+    spoils = (
+        (lambda x: x.append(3) or 1) if isinstance(given, list) and isinstance(given[0], int) else in_place
     )
+    before = harness.copied(given)
+    assert implementation(spoils, lambda x: 1, lambda: (given,), "right") is True
+    assert capsys.readouterr().out == f"✓ right{harness.WRITES}\n"
+    mine = harness.yours(lambda f: implementation(f, lambda x: 1, lambda: (given,), "right"), spoils, abs)
+    assert mine(given) == 1 and harness.untouched(given, before) and harness.WRITES in capsys.readouterr().out
+    assert implementation(lambda x: 1, lambda x: 1, lambda: (given,), "right") is True
+    assert harness.WRITES not in capsys.readouterr().out
