@@ -1,6 +1,6 @@
 """Is it in the picture at all? How often the score of `Segmenter` is higher for a picture that shows the thing.
 
-    [PANET_VOC_ROOT=...] python data/results/presence.py [--pairs 1000]
+    [PANET_VOC_ROOT=...] python data/results/presence.py [--pairs 300]
 
 Each pair has the same marked pictures and two others: one shows what is marked, one does not. By chance, the first has the
 higher score in half of the pairs. On all folds of Tabletop-5i, by the untrained network and the book's, and where the
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=300)
     pairs = parser.parse_args().pairs
     segmenter.KEPT = 10_000  # of every picture the features are computed once
     todo = []

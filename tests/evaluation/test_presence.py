@@ -80,3 +80,17 @@ def test_the_program_writes_every_question_once(presence, tiny, tiny_voc, tmp_pa
         ("photographs", f, "init") for f in (1, 2)
     ]
     assert all(0 <= e["right"] <= 1 and e["pairs"] <= 3 for e in found)
+
+
+def test_the_page_says_what_was_measured(presence):
+    results = json.loads(presence.RESULTS.read_text())["results"]
+    page = " ".join((presence.DATA.parent / "book" / "your_pictures.md").read_text(encoding="utf-8").split())
+
+    def right(pictures, shots):
+        wanted = {"pictures": pictures, "variant": "init", "shots": shots}
+        return [100 * e["right"] for e in results if all(e[k] == v for k, v in wanted.items())]
+
+    one, five = (" and ".join(f"{x:.0f}" for x in right("photographs", s)) for s in (1, 5))
+    rendered = " and ".join(f"{np.mean(right('tabletop', s)):.0f}" for s in (1, 5))
+    assert f"in {one} of 100 pairs after one reference, and in {five} after five" in page
+    assert f"rendered pictures in {rendered} (" in page
