@@ -162,7 +162,7 @@
 
   // A widget's name on its page: its class, and from the second of its kind on a number.
   function nameOf(script) {
-    const kind = (one) => String(states()[JSON.parse(one.textContent).model_id]?.state._anywidget_id).split(".").pop();
+    const kind = (one) => String(states()[JSON.parse(one.textContent).model_id]?.state?._anywidget_id).split(".").pop();
     const number = scripts.slice(0, scripts.indexOf(script) + 1).filter((one) => kind(one) === kind(script)).length;
     return kind(script) + (number > 1 ? `-${number}` : "");
   }
