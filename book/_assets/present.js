@@ -11,7 +11,7 @@ addEventListener("DOMContentLoaded", () => {
 
   // What is worth a slide of its own, beside the headings.
   const SHOWN = ".cell:has(.cell_output :is(img, .widget-box)), figure, div.math, .exercise, .pst-scrollable-table-container";
-  const blocks = [...article.querySelectorAll("section:not(.admonition section) > :not(section)")];
+  const blocks = [...article.querySelectorAll("section:not(.admonition section, .panet) > :not(section)")];
   let slides, at, before, beside;
 
   // A slide: a heading, and what stands under it. A heading alone has its first paragraph with it.

@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 PAGES = ("index", "04_matching", "appendix_teaching")
-NOW = """() => [...document.querySelectorAll(".bd-article section:not(.admonition section) > :not(section)")]
+NOW = """() => [...document.querySelectorAll(".bd-article section:not(.admonition section, .panet) > :not(section)")]
   .filter((one) => one.checkVisibility()).map((one) => one.localName)"""
 PICTURES = ".bd-article .cell_output img:not([hidden]), .bd-article .widget-host"
 
@@ -67,7 +67,7 @@ def test_a_widget_lives_in_its_slide(open_page, site):
     while not page.locator(".widget-host:visible").count():
         page.keyboard.press("ArrowRight")
     here = count(page)
-    buttons = page.locator(".widget-host:visible button").first
+    buttons = page.locator(".widget-host:visible button:enabled:visible").first
     buttons.focus()
     page.keyboard.press("ArrowRight")  # the widget's key, not the slides'
     assert count(page) == here
@@ -89,7 +89,7 @@ def test_notes_in_a_second_window(open_page, site):
     assert "Next: " in said[0] and "This was the last slide." in said[-1] and len(set(said)) == len(said)
     whole = " ".join("".join(said).split())
     page.keyboard.press("Escape")
-    paragraphs = page.locator(".bd-article section:not(.admonition section) > p").all_inner_texts()
+    paragraphs = page.locator(".bd-article section:not(.admonition section, .panet) > p").all_inner_texts()
     missing = [
         p for p in paragraphs if len(p) > 40 and "(" not in p and " ".join(p.split())[:40] not in whole
     ]
