@@ -117,7 +117,7 @@ addEventListener("DOMContentLoaded", () => {
   }, true);
 
   const enter = make("", "Show this page as slides (key p)", () => start());
-  enter.className = "btn btn-sm";
+  enter.className = "btn btn-sm present-enter";
   enter.title = "Show this page as slides (p)";
   const icon = document.createElement("span");
   icon.className = "fa-solid fa-chalkboard";

@@ -60,7 +60,7 @@ WIDGETS = {
     "DistanceAndTemperature": "DistanceAndTemperature(episode, model)",
     "EmbeddingSpace": "EmbeddingSpace(episode, {'PANet': model})",
     "EpisodeBrowser": "EpisodeBrowser(data)",
-    "OwnPhotos": "OwnPhotos(model)",
+    "OwnPhotos": "OwnPhotos(model, [data.image(3), data.image(5)])",
     "PaintAndSegment": "display(PaintAndSegment(episode, model))",
 }
 
