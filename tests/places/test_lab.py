@@ -176,7 +176,9 @@ def test_a_chapter_is_whole_and_its_solutions_are_folded(program, browser, place
     titles = re.findall(r"^`+\{exercise\} (.+)$", prose(source), re.M)
     for count, title in enumerate(titles, 1):
         assert f"Exercise 3.{count} ({title})" in squeezed(seen["text"])
-    captions = [c.metadata.mystnb.figure.caption for c in source.cells if "figure" in c.metadata.get("mystnb", {})]
+    captions = [
+        c.metadata.mystnb.figure.caption for c in source.cells if "figure" in c.metadata.get("mystnb", {})
+    ]
     for count, caption in enumerate(captions, 1):  # its first words, since quotation marks are curled
         assert f"Figure 3.{count}. {caption[:20]}" in squeezed(seen["text"])
 
