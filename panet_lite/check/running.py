@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -50,13 +51,14 @@ def stopped(tree: ast.Module, check: str, hook: str, exercise: str) -> ast.Modul
 
 
 def places(cells: Sequence[dict[str, Any]], exercises: Sequence[Sequence[Any]]) -> dict[int, list[Any]]:
-    """{number of a cell: the exercise that it answers}: the last cell that calls the check, else the one of its id."""
+    """{number of a cell: the exercise that it answers}: of the cells that call the check the one with the published id,
+    else the last; where none calls it, the one with the id."""
     found = {}
     for cell, *exercise in exercises:
-        check = exercise[1]
-        callers = [i for i, c in enumerate(cells) if f"check.{check}" in c["source"]]
+        call = re.compile(rf"\bcheck\.{exercise[1]}\b")  # `check.count` is not `check.counts`
+        callers = [i for i, c in enumerate(cells) if call.search(c["source"])]
         same = [i for i, c in enumerate(cells) if c["id"] == cell]
-        for i in (callers or same)[-1:]:
+        for i in ([i for i in same if i in callers] or callers or same)[-1:]:
             found[i] = exercise
     return found
 

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from panet_lite.check import grading
+from panet_lite.check import grading, running
 
 pytestmark = pytest.mark.slow
 IMPORTS = "from panet_lite.check import chapter03 as check\nfrom panet_lite.check.harness import yours"
@@ -108,6 +108,18 @@ def test_what_cannot_be_read_is_said(graded):
 def test_the_name_of_an_earlier_answer_is_no_answer(graded):
     found, _ = graded([IMPORTS, "shots_needed = 4", HALVE.replace("shots_needed = 4\n", "")])
     assert found["halve"][0] is None and "defines nothing" in found["halve"][1]
+
+
+def test_a_cell_that_names_another_check_is_another_cell():
+    """`check.counts` is no call of `check.count`; where a check is called twice, the published cell counts."""
+    cells = [
+        {"id": "a", "source": "check.count(answer)"},
+        {"id": "b", "source": "x = yours(check.won, x, check.counts)"},
+        {"id": "c", "source": "check.won(x)"},
+    ]
+    asked = [("z", "ex-count", "count", ["answer"], []), ("b", "ex-won", "won", ["x"], ["x"])]
+    found = running.places(cells, asked)
+    assert {number: exercise[0] for number, exercise in found.items()} == {0: "ex-count", 1: "ex-won"}
 
 
 def test_the_checks_call_may_be_gone(graded, tmp_path):
