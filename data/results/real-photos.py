@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from study import STOPPED, run
+from study import STOPPED, finished, run
 
 from panet_lite import PANet
 from panet_lite.backbones import backbone
@@ -27,7 +27,6 @@ from panet_lite.datasets import DATA, ImageBank, Pascal
 from panet_lite.evaluation import FeatureBank, evaluate
 from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances
-from panet_lite.training import LAPTOP
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS, RESULTS = ROOT / "runs" / "real-photos", DATA / "results" / "real-photos.json"
@@ -53,8 +52,7 @@ def recipe(size: int, fold: int, variant: str, seed: int, weights: str) -> list[
 def train(size: int, fold: int, variant: str, seed: int, weights: str) -> None:
     """One training as a process of its own, resumed where it stopped."""
     folder = run_folder(size, fold, variant, seed)
-    log = json.loads((folder / "log.json").read_text())["log"] if (folder / "log.json").exists() else []
-    if log and log[-1]["step"] == LAPTOP.iterations and (folder / "checkpoint.safetensors").exists():
+    if finished(folder):
         return
     resume = ["--resume"] if (folder / "state.safetensors").exists() else []
     command = [*recipe(size, fold, variant, seed, weights), "--out", os.path.relpath(folder, ROOT), *resume]
@@ -67,7 +65,7 @@ def models(size: int, fold: int, seed: int, weights: str) -> Iterator[tuple[dict
     paths = {("init", 0): weights}
     paths |= {(v, seed): run_folder(size, fold, v, seed) / "checkpoint.safetensors" for v in LAMBDA}
     for (variant, seed), path in paths.items():
-        if path == "imagenet" or Path(path).exists():
+        if variant == "init" or finished(Path(path).parent):
             model, digest = PANet(backbone(BACKBONE, path)).eval(), hashlib.sha256()
             for value in model.state_dict().values():
                 digest.update(value.numpy().tobytes())

@@ -30,6 +30,7 @@ from panet_lite.evaluation import FeatureBank, evaluate
 from panet_lite.files import write_atomically
 from panet_lite.machine import circumstances
 from panet_lite.model import VARIANTS, pretrained
+from panet_lite.training import LAPTOP
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "study"
@@ -55,10 +56,17 @@ def run(command: list[str]) -> None:
         raise SystemExit(STOPPED)
 
 
+def finished(folder: Path) -> bool:
+    """Whether a training has come to its last step: a checkpoint lies there after a stop, too."""
+    log = json.loads((folder / "log.json").read_text())["log"] if (folder / "log.json").exists() else []
+    last = log[-1]["step"] if log else 0
+    return last == LAPTOP.iterations and (folder / "checkpoint.safetensors").exists()
+
+
 def train(fold: int, variant: str, seed: int) -> None:
     """One training as its own process, resumed where it stopped; seed 0 goes into data/checkpoints."""
     folder = run_folder(fold, variant, seed)
-    if not (folder / "checkpoint.safetensors").exists():
+    if not finished(folder):
         command = [
             sys.executable, "-m", "panet_lite", "train", "--fold", str(fold), "--drop-unseen", "--seed", str(seed),
             "--lambda-par", str(LAMBDA[variant]), "--out", os.path.relpath(folder, ROOT),
@@ -82,7 +90,8 @@ def models(seeds: list[int], fold: int) -> Iterator[tuple[dict, PANet]]:
     """(key, model) of every model of a fold that there is, PANet-init first."""
     yield {"fold": fold, "variant": "init", "seed": 0, "weights": "imagenet"}, pretrained(fold, "init")
     for variant, seed in ((v, s) for s in seeds for v in LAMBDA):
-        if (path := weights_of(fold, variant, seed)).exists():
+        path = weights_of(fold, variant, seed)
+        if seed == 0 or finished(path.parent):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
             key = {"fold": fold, "variant": variant, "seed": seed, "weights": digest}
             yield key, PANet(trained_backbone(path)).eval()
@@ -176,7 +185,7 @@ def curves(seeds: list[int], _) -> None:
     results = Results("curves")
     for key in ({"fold": f, "variant": v, "seed": s} for f in FOLDS for v in LAMBDA for s in seeds):
         log = run_folder(**key) / "log.json"
-        if log.exists() and not results.has(**(found := {**json.loads(log.read_text()), **key})):
+        if finished(log.parent) and not results.has(**(found := {**json.loads(log.read_text()), **key})):
             results.add(**found)
 
 

@@ -74,12 +74,13 @@ def test_training_resumes_and_is_not_repeated(study, monkeypatch):
         commands.append(command)
         folder = study.ROOT / command[command.index("--out") + 1]
         save_checkpoint(folder / "checkpoint.safetensors", Lite0(), {"new": 1})
-        (folder / "log.json").write_text('{"log": [{"step": 50, "seg": 1.0, "par": 1.0}], "seed": 0}')
+        (folder / "log.json").write_text('{"log": [{"step": 600, "seg": 1.0, "par": 1.0}], "seed": 0}')
 
     monkeypatch.setattr(study, "run", run)
     stopped = study.run_folder(0, "without-par", 0)
     stopped.mkdir(parents=True)
-    (stopped / "state.safetensors").touch()
+    for name in ("state.safetensors", "checkpoint.safetensors"):  # a stop leaves both
+        (stopped / name).touch()
     for variant in ("par", "without-par", "par"):
         study.train(0, variant, 0)
     assert ["--resume" in command for command in commands] == [False, True]
