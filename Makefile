@@ -117,6 +117,8 @@ bench: book ## time evaluation, head and step against the literal way, and weigh
 	@$(PY) benchmarks/evaluation.py
 	@echo "==> prototypes, the whole head and VGG-16's training step against the paper taken literally"
 	@$(PY) benchmarks/versus_literal.py
+	@echo "==> segmenting photographs of 12 megapixels, from the command's start to the last file"
+	@$(PY) benchmarks/segment.py
 	@echo "==> opening every page of the built book: weight, time until ready, repaints of the widgets"
 	@$(PY) benchmarks/widgets.py
 

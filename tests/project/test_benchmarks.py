@@ -16,7 +16,7 @@ from panet_lite.matching import match, segmentation_loss
 from panet_lite.prototypes import support_prototypes
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("evaluation", "growth", "literal", "measuring", "official", "versus_literal")
+NAMES = ("evaluation", "growth", "literal", "measuring", "official", "segment", "versus_literal")
 
 
 @pytest.fixture
@@ -147,6 +147,19 @@ def test_growth_writes_every_row(bench, tiny, tmp_path, monkeypatch):
     cases = {(r["part"], r["varies"], r["value"], r["implementation"]) for r in found["rows"]}
     assert len(cases) == len(found["rows"]) == 3 + 2 * 2 * 4
     assert all(r["seconds"] > 0 for r in found["rows"])
+
+
+def test_segment_times_the_command_beside_the_least(bench, tmp_path, monkeypatch, capsys):
+    segment, out = bench("segment"), tmp_path / "segment.json"
+    options = ["--megapixels", "0.01", "--further", "1", "--rounds", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["segment.py", *options])
+    segment.main()
+    assert "times the least" in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert {"hardware", "date", "load"} <= found.keys() and found["megapixels"] == 0.01
+    assert [row["what"].partition(":")[0] for row in found["rows"]] == ["segment"] * 2 + ["Pillow"] * 2
+    first, least = found["rows"][0], found["rows"][2]
+    assert first["seconds"] > least["seconds"] > 0 < first["cpu_seconds"]
 
 
 # --- the authors' code -------------------------------------------------------------------------------
