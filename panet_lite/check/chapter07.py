@@ -164,7 +164,7 @@ SCORE_MISTAKES: tuple[harness.Mistake, ...] = (
      "inside a class you take the median of single images: add up, then divide once"),
     (lambda p, y, c, t: right_score(np.where(y == VOID, 1, p), np.where(y == VOID, 1, y), c, t), VOID_RIGHT),
     (lambda p, y, c, t: right_score(p, p * (y == VOID) + y * (y != VOID), c, t), VOID_RIGHT),
-    *((partial(lambda wrong, p, y, c, t: wrong(counted(p, y), c, t), wrong), why) for wrong, why in MEAN_IOU_MISTAKES[5:]),
+    *((partial(lambda wrong, p, y, c, t: wrong(counted(p, y), c, t), wrong), why) for wrong, why in MEAN_IOU_MISTAKES[6:]),
 )  # fmt: skip
 
 
@@ -277,8 +277,7 @@ FLAW_MISTAKES = (
      "never looks at carrot"),
     (((0 + 15 / 20) / 2, FLAWED),
      "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide"),
-    *(((15 / (15 + 15), flawed), "false negatives are missing: five carrot pixels were called background")
-      for flawed in (FLAWED, 1.0)),
+    ((15 / (15 + 15), 1.0), "false negatives are missing: five carrot pixels were called background"),
     ((30 / 50, 30 / 35), "these are Dice scores: the union counts TP once"),
     ((15 / (15 + 5 + 5), FLAWED),
      "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5"),

@@ -89,7 +89,7 @@ def draw_step() -> tuple[int, float, int, bool]:
     """Operations, the arithmetic of an episode in milliseconds, episodes and whether there is a graph."""
     floor, graph = 0.1 + 0.7 * torch.rand(()).item(), harness.whole(0, 1) == 0
     floor = floor / 200 if harness.whole(0, 3) == 0 else floor  # so fast that even one request counts
-    return harness.whole(100, 400), floor, harness.whole(2, 4), graph
+    return harness.whole(20, 400), floor, harness.whole(2, 4), graph
 
 
 def idle(answer: harness.Answer) -> bool | None:
