@@ -90,7 +90,7 @@ class Widget(anywidget.AnyWidget):
     """
 
     parts: tuple[str, ...] = ()
-    shared = SHARED
+    shared: tuple[str, ...] = SHARED
     message = traitlets.Unicode("").tag(sync=True)
     from_page = False  # whether the change being handled was made in the page
     _ipython_display_ = None  # ipywidgets 7 has one, which would show the view without the picture

@@ -214,7 +214,7 @@ class Convolutions(Widget):
         if facts["used"] and self.block == len(maps):
             middles = [(first + last) / 2 for first, last in self.field()]
             square = [(m - (facts["used"] - 1) / 2, m + (facts["used"] - 1) / 2) for m in middles]
-            self._frame(axes[0], *square, style="dashed")
+            self._frame(axes[0], square[0], square[1], style="dashed")
         return figure
 
     @staticmethod

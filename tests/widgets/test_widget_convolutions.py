@@ -229,7 +229,10 @@ def set_slider(page, name, value):
 
 
 def trait(page, name, value):
-    page.wait_for_function(f"([n, v]) => JSON.stringify({MODEL}.get(n)) === v", arg=[name, json.dumps(value)])
+    page.wait_for_function(
+        f"([n, v]) => JSON.stringify({MODEL}.get(n)) === v",
+        arg=[name, json.dumps(value, separators=(",", ":"))],
+    )
 
 
 def test_the_grid(shown):
