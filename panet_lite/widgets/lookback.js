@@ -109,7 +109,7 @@ function blocksView(scene, look, image, choose) {
       if (at) view.draw(null, size.layer);
       else view.draw(image);
       const field = at <= look.block ? fieldOf(network, look.block, look.cell, at) : null;
-      if (field) frame(view, size, field, { dim: true });
+      if (field) frame(view, size, field, { dim: at < look.block });
       const square = at === 0 && look.block === scene.count && network.used;
       if (square) frame(view, size, around(field, network.used), { dashed: true, colour: "#ffe14d" });
       const reads = field && at < look.block ? `; lit: ${times(...field.map(extent))}` : "";
