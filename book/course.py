@@ -52,7 +52,7 @@ HIDDEN = """
 import os
 
 os.environ["PANET_CHECK"] = "raise"
-{call}
+assert {call}
 ### END HIDDEN TESTS"""
 NBGRADER = """\
 # In this folder: nbgrader generate_assignment assignment; then put what is handed in into submitted/NAME/assignment/.
@@ -72,11 +72,12 @@ points = {points:g}
 @test_case()
 def test_{check}(env):
     import os
+    from unittest import mock
 
-    os.environ["PANET_CHECK"] = "raise"
     from panet_lite.check import chapter{number} as check
 
-    check.{check}(*[eval(one, env) for one in {arguments}])
+    with mock.patch.dict(os.environ, PANET_CHECK="raise"):
+        assert check.{check}(*[eval(one, env) for one in {arguments}])
 """
 
 
@@ -265,13 +266,17 @@ def cells_of(one: Task, source: bool) -> Iterator[NotebookNode]:
         yield cell_for("code", one.before, f"{name}-before")
     stub, check = (
         one.stub,
-        f"from panet_lite.check import chapter{one.exercise.chapter[:2]} as check\n\n{one.call}",
+        f"from panet_lite.check import chapter{one.exercise.chapter[:2]} as check\n\n{one.call};",
     )
     if source:
         stub += f"\n### BEGIN SOLUTION\n{one.solution}\n### END SOLUTION"
         check += HIDDEN.format(call=one.call)
     yield cell_for("answer", stub, name)
-    yield cell_for("check", check, f"{name}-check", one.points)
+    checked = cell_for("check", check, f"{name}-check", one.points)
+    checked.metadata["otter"] = {
+        "tests": [name]
+    }  # looked at here, not at the end: `answer` is many exercises' name
+    yield checked
 
 
 def assignment(book: Book, chosen: Sequence[Task], source: bool = False) -> NotebookNode:
