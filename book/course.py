@@ -264,10 +264,10 @@ def cells_of(one: Task, source: bool) -> Iterator[NotebookNode]:
     yield cell_for("text", one.text, f"{name}-text")
     if one.before:
         yield cell_for("code", one.before, f"{name}-before")
-    stub, check = (
-        one.stub,
-        f"from panet_lite.check import chapter{one.exercise.chapter[:2]} as check\n\n{one.call};",
+    stub = (
+        f"# Answer to {name}\n{one.stub}"  # by this line `grade` knows the cell where its metadata were lost
     )
+    check = f"# Check of {name}\nfrom panet_lite.check import chapter{one.exercise.chapter[:2]} as check\n\n{one.call};"
     if source:
         stub += f"\n### BEGIN SOLUTION\n{one.solution}\n### END SOLUTION"
         check += HIDDEN.format(call=one.call)

@@ -23,6 +23,7 @@ from typing import Any
 
 CATALOGUE = Path(__file__).with_name("exercises.json")
 ASSIGNMENT = "assignment"  # of several chapters' exercises, named by nbgrader's `grade_id`
+LINE = re.compile(r"\s*# (Answer to|Check of) (ex-[\w-]+)")
 SECONDS, MEMORY = 900, 12  # of a notebook; GiB of address space, of which torch takes some without using it
 DETAILS = "-details"  # of the second file's name
 
@@ -62,13 +63,19 @@ def catalogue() -> dict[str, Exercise]:
     return {exercise.id: exercise for exercise in found}
 
 
+def name_of(cell: Mapping[str, Any]) -> str | None:
+    """An assignment's cell is called by nbgrader's `grade_id`, or by its first line where an editor has lost that."""
+    line = LINE.match("".join(cell["source"]))
+    own: str | None = cell.get("metadata", {}).get("nbgrader", {}).get("grade_id")
+    return own or (line and line[2] + "-check" * (line[1] == "Check of"))
+
+
 def cells_of(path: Path) -> list[dict[str, Any]]:
     """A notebook's code cells. Errors: ValueError where the file is no notebook."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [c for c in cells if c["cell_type"] == "code"]
-        names = [c.get("metadata", {}).get("nbgrader", {}).get("grade_id") for c in code]
-        return [{"id": c.get("id"), "name": n, "source": "".join(c["source"])} for c, n in zip(code, names)]
+        return [{"id": c.get("id"), "name": name_of(c), "source": "".join(c["source"])} for c in code]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no notebook ({type(error).__name__}: {error}).") from error
 
