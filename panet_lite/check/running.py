@@ -113,9 +113,9 @@ def answered(shell: Any, source: str, e: Job, checks: Any) -> tuple[bool | None,
         found.append(examine(checks, e["check"], lambda: [eval(a, shell.user_ns) for a in e["arguments"]]))
 
     shell.user_ns[hook] = look
-    error = ran(shell, ast.unparse(stopped(tree, e["check"], hook, e["id"])))
+    raised = ran(shell, ast.unparse(stopped(tree, e["check"], hook, e["id"])))
     shell.user_ns.pop(hook, None)
-    return found[-1] if found else (False, error)
+    return found[-1] if found else (False, raised)
 
 
 def ran(shell: Any, source: str) -> str:
@@ -130,7 +130,8 @@ def run(job: Job, note: Callable[..., None]) -> None:
     """All cells, one after the other, whatever they raise."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    cells, errors = job["cells"], {}
+    cells = job["cells"]
+    errors: dict[int | None, str] = {}  # of a cell, what it raised
     checks = pristine({e["chapter"] for e in job["exercises"]})
     shell: Any = InteractiveShell.instance()
     todo = places(cells, job["exercises"])
@@ -139,7 +140,8 @@ def run(job: Job, note: Callable[..., None]) -> None:
         for e in (todo[n] for n, at in stubs.items() if at == number):
             for name in e["answers"]:
                 shell.user_ns.pop(name, None)  # of an earlier exercise
-        if e := todo.get(number):
+        if number in todo:
+            e = todo[number]
             passed, says = answered(shell, cell["source"], e, checks[e["chapter"]])
             if passed is None and (error := errors.get(stubs[number])):
                 passed, says = False, error
