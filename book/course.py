@@ -37,6 +37,7 @@ CHOSEN = (
     " ex-05-queryprototypes:3 ex-05-gradient:1 ex-07-meaniou:3 ex-07-trust:1 ex-08-box:3"
 )
 SOLUTION = re.compile(r"^(`{3,})\{solution\} (\S+)\n(.*?)^\1\s*$", re.M | re.S)
+ELSEWHERE = re.compile(r'\*\[The solution of [^"\n]*?\.\*')  # where the plain edition leads to one
 CODE = re.compile(r"^(`{3,})\{code-block\} python\n(.*?)^\1\s*$", re.M | re.S)
 FIRST = """\
 # {title}: assignment
@@ -196,7 +197,7 @@ def task(book: Book, notebook: NotebookNode, e: Exercise, points: float) -> Task
     )
     own = next(t for t in tokens if (d := directive(t)) and d[0] == "exercise" and d[2].get("label") == e.id)
     title = chapter.exercises[e.id]
-    where = f"[{book.title(e.chapter)}]({book.address(f'{e.chapter}.ipynb')})"
+    where = f"[{book.title(e.chapter)}]({book.address(f'plain/{e.chapter}.ipynb')})"
     text = f"## {title}\n\n*{points:g} point{'s' * (points != 1)}. The chapter: {where}.*"
     text += "\n\n" + editions.plain(directive(own)[3], chapter)
     above, between, stub = behind(notebook, e)
@@ -389,7 +390,7 @@ To mark what is handed in, `NAME-assignment.ipynb` or `NAME/assignment.ipynb`, w
 
 nbgrader: `cd nbgrader`, then `nbgrader generate_assignment assignment`. otter-grader: `cd otter`, then
 `otter generate -t tests`, then `otter run -a autograder.zip assignment.ipynb`. Keep `teachers/`, `nbgrader/`, `otter/` and
-`quiz-answers.md` to yourself.
+`quiz-answers.md` to yourself; but the book is public, and its solutions with it: ask each student about one answer.
 """
 
 
@@ -411,10 +412,11 @@ class Course:
         path.write_text(text.replace(own, self.url), encoding="utf-8")
 
     def write_notebooks(self) -> None:
-        """The chapters of students and teachers."""
-        for name, kind in (("students", "plain"), ("teachers", "teacher")):
-            for path in self.book.chapters:
-                self.write(f"{name}/{path.name}", notebooks.dump(editions.edition(path, kind)))
+        """The chapters of students, which lead to no solution, and of teachers."""
+        for path in self.book.chapters:
+            text = notebooks.dump(editions.edition(path, "plain"))
+            self.write(f"students/{path.name}", ELSEWHERE.sub("*The solution comes later.*", text))
+            self.write(f"teachers/{path.name}", notebooks.dump(editions.edition(path, "teacher")))
 
     def write_assignment(self, chosen: Sequence[Task]) -> None:
         """The assignment, its points, and what nbgrader and otter-grader need of it."""

@@ -71,12 +71,12 @@ def places(cells: Sequence[Job], exercises: Sequence[Job]) -> dict[int, Job]:
 
 def stub_of(cells: Sequence[Job], number: int, e: Job) -> int | None:
     """The number of the cell with the stub of the exercise that cell `number` answers; None where it cannot be known."""
-    found = [
+    published = [
         i
         for i, c in enumerate(cells[: number + 1])
-        if (c["id"] == e["stub"] or c.get("name") == e["id"])
-        and any(re.search(rf"\b{name}\b", c["source"]) for name in e["answers"])
+        if c["id"] == e["stub"] and any(re.search(rf"\b{name}\b", c["source"]) for name in e["answers"])
     ]
+    found = [i for i, c in enumerate(cells[: number + 1]) if c.get("name") == e["id"]] or published
     return found[-1] if found else number if e["stub"] == e["cell"] else None
 
 

@@ -96,7 +96,9 @@ def test_from_the_assignment_to_the_grades(folder, found, tmp_path):
     with open(tmp_path / "grades-details.csv", newline="") as file:
         says = {(row["student"], row["exercise"]): row["says"] for row in csv.DictReader(file)}
     assert says["crash", "ex-01-relabel"] == "the cell raised ZeroDivisionError: division by zero"
-    assert "no Python" in says["crash", "ex-01-enough"] and says["empty", "ex-03-pool"] == "not filled in yet"
+    assert (
+        "SyntaxError" in says["crash", "ex-01-enough"] and says["empty", "ex-03-pool"] == "not filled in yet"
+    )
 
 
 def test_the_assignment_runs_from_top_to_bottom(folder):
@@ -135,6 +137,24 @@ def test_otters_tests(folder, found):
         text = (folder / "otter" / "tests" / f"{one.exercise.id}.py").read_text()
         ast.parse(text)
         assert f"points = {one.points:g}\n" in text and "OK_FORMAT = False" in text
+
+
+def test_students_chapters_lead_to_no_solution(tmp_path, monkeypatch):
+    monkeypatch.setattr(Book, "chapters", [BOOK.folder / "04_matching.ipynb"])
+    course.Course(tmp_path, BOOK, FORK).write_notebooks()
+    students, teachers = (tmp_path / name / "04_matching.ipynb" for name in ("students", "teachers"))
+    for path in (students, teachers):
+        cells = notebooks.read(path).cells
+        assert f"git+{FORK}" in cells[1].source and notebooks.repository() not in path.read_text(
+            encoding="utf-8"
+        )
+    text = students.read_text(encoding="utf-8")
+    assert (
+        text.count("*The solution comes later.*") == 10
+        and "The solution of" not in text
+        and "<details>" not in text
+    )
+    assert teachers.read_text(encoding="utf-8").count("<summary><b>Solution of exercise 4.") == 10
 
 
 def test_a_forks_address(folder):
