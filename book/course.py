@@ -390,7 +390,8 @@ To mark what is handed in, `NAME-assignment.ipynb` or `NAME/assignment.ipynb`, w
 
 nbgrader: `cd nbgrader`, then `nbgrader generate_assignment assignment`. otter-grader: `cd otter`, then
 `otter generate -t tests`, then `otter run -a autograder.zip assignment.ipynb`. Keep `teachers/`, `nbgrader/`, `otter/` and
-`quiz-answers.md` to yourself; but the book is public, and its solutions with it: ask each student about one answer.
+`quiz-answers.md` to yourself; `book/` has the solutions folded, and the book is
+public anyway: ask each student about one answer.
 """
 
 
