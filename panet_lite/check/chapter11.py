@@ -88,7 +88,7 @@ IDLE_MISTAKES = (
 def draw_step() -> tuple[int, float, int, bool]:
     """Operations, the arithmetic of an episode in milliseconds, episodes and whether there is a graph."""
     floor, graph = 0.1 + 0.7 * torch.rand(()).item(), harness.whole(0, 1) == 0
-    floor = floor / 200 if harness.whole(0, 3) == 0 else floor  # so fast that even one request counts
+    floor = floor / 200 if harness.whole(0, 1) == 0 else floor  # so fast that even one request counts
     return harness.whole(20, 400), floor, harness.whole(2, 4), graph
 
 
@@ -409,7 +409,7 @@ def seeds(answer: harness.Answer) -> bool | None:
     return harness.implementation(
         pair, paired, draw_scores,
         "right: the difference seed by seed, its standard error, and Student's t for so few",
-        SEED_MISTAKES, trials=8, otherwise=no_interval,
+        SEED_MISTAKES, trials=16, otherwise=no_interval,
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def mean_iou_by_product(counts, classes, test_classes):
 
 def mean_iou_by_torch(counts, classes, test_classes):
     n, c = torch.from_numpy(counts), torch.from_numpy(classes)
-    sums = torch.zeros(6, 3, dtype=n.dtype).index_add_(0, c, n).double()
+    sums = torch.zeros(max(test_classes) + 1, 3, dtype=n.dtype).index_add_(0, c, n).double()
     drawn = sums.sum(1) > 0
     return (sums[drawn, 0] / sums[drawn].sum(1)).mean()
 
