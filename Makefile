@@ -26,7 +26,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test check mutants places matrix notebooks editions pdf dist links study bench fuzz gpu lab clean distclean environment chapters
+.PHONY: help book test check mutants places matrix notebooks editions pdf course dist links study bench fuzz gpu lab clean distclean environment chapters
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ": .*## "} /^[a-z]+: .*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -86,7 +86,7 @@ notebooks: environment ## run the chapters afresh and write them back, outputs, 
 	@echo "==> tidying the chapters"
 	@$(PY) book/notebooks.py normalise
 	@$(PY) book/notebooks.py check
-	@$(PY) book/catalogue.py
+	@$(PY) book/catalogue.py && $(PY) book/quiz.py
 	@echo "==> writing the plain edition, book/plain"
 	@$(PY) book/editions.py plain
 
@@ -96,6 +96,10 @@ editions: environment ## write the plain edition (book/plain) and the teacher's 
 
 pdf: book ## the whole book in one PDF, and a hand-out of each chapter (_build/pdf)
 	@$(PY) book/pdf.py
+
+course: environment ## all a teacher hands out or shows (_build/course; OUT= EXERCISES= REPOSITORY=)
+	@$(PY) book/course.py "$${OUT:-_build/course}" $${EXERCISES:+--exercises "$$EXERCISES"} \
+	  $${REPOSITORY:+--repository "$$REPOSITORY"}
 
 dist: pdf ## what a release holds: wheel, source, book.zip and the PDF (dist)
 	@rm -rf dist build && mkdir dist

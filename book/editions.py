@@ -286,12 +286,12 @@ def first_words(chapter: Chapter) -> str:
 
 
 def edition(path: Path, kind: str) -> NotebookNode:
-    """One edition of a chapter."""
+    """One edition of a chapter. Its cells keep their names, by which `panet_lite.check grade` knows them."""
     notebook = notebooks.read(path)
     chapter = Chapter(Book(path.parent), path.stem, kind)
     find_exercises(chapter, notebook)
     setup = notebook.cells.pop(notebooks.first_code_cell(notebook))
-    cells, figures = [new_markdown_cell(first_words(chapter)), setup], 0
+    cells, figures = [new_markdown_cell(first_words(chapter), id=f"{path.stem}-edition"), setup], 0
     for cell in notebook.cells:
         caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
         if cell.cell_type == "markdown":
@@ -300,9 +300,11 @@ def edition(path: Path, kind: str) -> NotebookNode:
         if caption:
             figures += 1
             words = f"**Figure {chapter.numbered(figures)}.** {plain(caption, chapter)}"
-            cells.append(new_markdown_cell(words))
-    notebook.cells = cells
+            cells.append(new_markdown_cell(words, id=f"{cell.id}-caption"))
+    notebook.cells, names = cells, [cell.id for cell in cells]
     notebooks.normalise(notebook, path.stem)
+    for cell, name in zip(notebook.cells, names, strict=True):
+        cell.id = name
     notebook.cells = [code_cell(c) if c.cell_type == "code" else c for c in notebook.cells]
     return notebook
 

@@ -1,7 +1,8 @@
 """What a reader of a chapter sees, measured: `python book/shape.py [chapter ...]` prints a line for each.
 
 Visible is what is neither folded nor taken out. A reader takes 150 words of prose a minute, 5 seconds for a visible
-line of code and 45 for a figure or a widget; exercises, solutions and folded boxes are not counted.
+line of code and 45 for a figure or a widget; exercises, solutions and folded boxes are not counted. An exercise takes its
+text at the same pace, two minutes, and one more for each line of its solution's code (`appendix_teaching.md` plans by this).
 """
 
 import re
@@ -19,6 +20,7 @@ APART = re.compile(
     r"^(`{3,}|:{3,})\{(?:exercise|solution)[\s\S]*?^\1\s*$|^(`{3,}|:{3,})\{.*\n:class:.*dropdown[\s\S]*?^\2\s*$",
     re.M,
 )
+HEADING = re.compile(r"##? (.+)")
 TIME = re.compile(r"(?<=\*\*Time:\*\* )(?:about )?\d+ minutes to read")
 
 
@@ -44,10 +46,33 @@ def pictures(notebook: NotebookNode) -> int:
     return sum(any(kind.startswith("image/") for kind in data) for data in kinds)
 
 
+def reading(notebook: NotebookNode) -> float:
+    """The minutes that reading takes."""
+    words, lines = len(prose(notebook).split()), sum(len(c.source.splitlines()) for c in code(notebook))
+    return words / 150 + lines * 5 / 60 + pictures(notebook) * 45 / 60
+
+
 def minutes(notebook: NotebookNode) -> int:
     """The minutes that reading takes, to the next five."""
-    words, lines = len(prose(notebook).split()), sum(len(c.source.splitlines()) for c in code(notebook))
-    return 5 * round((words / 150 + lines * 5 / 60 + pictures(notebook) * 45 / 60) / 5)
+    return 5 * round(reading(notebook) / 5)
+
+
+def sections(notebook: NotebookNode) -> dict[str, float]:
+    """{heading: the minutes that reading its section takes}; what stands above the first goes by the title."""
+    found, heading = {}, ""
+    for cell in notebook.cells:
+        text = cell.cell_type == "markdown"
+        for part in re.split(r"^(?=## )", cell.source, flags=re.M) if text else [cell.source]:
+            if text and (new := HEADING.match(part)):
+                heading = new[1]
+            found.setdefault(heading, []).append(NotebookNode(cell, source=part))
+    return {name: reading(NotebookNode(cells=cells)) for name, cells in found.items()}
+
+
+def answering(text: str, solution: str) -> int:
+    """The minutes that an exercise takes: its text, two minutes, one for each line of the solution but imports and check."""
+    lines = [x for x in solution.splitlines() if x.strip() and not re.match(r"(from|import|check\.) ?", x)]
+    return round(len(text.split()) / 150 + 2 + len(lines))
 
 
 def say_minutes(notebook: NotebookNode) -> None:

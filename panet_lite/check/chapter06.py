@@ -114,6 +114,10 @@ def step(answer: harness.Answer) -> bool | None:
         draw_step,
         "right: the decay joins the gradient, the gradient joins the momentum, the momentum is the step",
         STEP_MISTAKES,
+        same=lambda value, truth: harness.equal(
+            tuple(value) if isinstance(truth, tuple) and isinstance(value, (Tensor, np.ndarray)) else value,
+            truth,
+        ),
         otherwise=partial(which_term, answer),
     )
 
@@ -134,6 +138,9 @@ def longest(answer: object) -> bool | None:
             (0.9, "0.9 is what is left of yesterday's step. Today's gradient comes on top, every day"),
             (1.9, "1.9 is the second step: go on, 1 + 0.9 + 0.81 + ..."),
             (9.0, "9 is what the past adds; today's gradient comes on top"),
+            (11.0, "one too many: the sum of 1 + 0.9 + 0.81 + ... is 1 / (1 - 0.9)"),
+            (0.1, "upside down: 1 - 0.9 stands below the line"),
+            (6.513, "these are the first ten steps of the sum: it goes on growing"),
             (
                 19.0,
                 "19 is (1 + mu) / (1 - mu), which tells how much momentum calms the noise. The step is the plain sum "
@@ -317,6 +324,7 @@ def cost(answer: object) -> bool | None:
          (6, "6 is the number of images: how many are there in a 1-shot step?"),
          (1, "the prototypes are averaged, but each support image passes the backbone first"),
          (9, "backwards costs twice forwards in both steps: that cancels"),
+         *((n, "an episode has one query, whatever its shots: six images against two") for n in (2.5, 10)),
          (1 / 3, "upside down: five shots cost more")],
     )  # fmt: skip
 
@@ -332,6 +340,10 @@ def counter(answer: object) -> bool | None:
          (257, "257 needs nine binary digits: it is rounded to 256"),
          (128, "the leading digit counts among the eight: it is 2 to the power of 8, not of 7"),
          (512, "from 256 on, every other number is missing: 256 + 1 is rounded back"),
+         (2048, "2048 is where float16 stands still, with eleven digits: bfloat16 has eight"),
+         (1024, "1024 needs eleven binary digits, and long before it the sum stands still"),
+         (127, "127 has seven digits: the leading one counts among the eight, and 128 has eight"),
+         (8, "eight digits, not the number 8: how far can one count with them?"),
          (992, "992 is near 1000 rounded once. The rounding happens after each + 1"),
          (1004, "1004 is near 1000 rounded once. The rounding happens after each + 1")],
     )  # fmt: skip
@@ -346,6 +358,9 @@ def calm(answer: object) -> bool | None:
         [(8, "8 is how much calmer it should be. Noise falls with the root of the number: square it"),
          (16, "16 episodes bring it down to one signal"),
          (4, "4 episodes halve it, from 4 to 2: go on"),
+         (2.83, "the other way round: noise falls with the root of the number, so the number is a square"),
+         (1 / 64, "upside down: more episodes are calmer"),
+         *((n, "noise falls with the root of the number, no other power: square how much calmer it should be") for n in (128, 256, 512)),
          (2, "2 episodes take not even a third away: noise falls with the root of the number"),
          (32, "not the half of 64, nor 2 to the power of 5: by how much must the noise fall? Square that")],
     )  # fmt: skip
@@ -499,7 +514,13 @@ class Recorder:
 
 Trained = tuple[list[int], list[Tensor]]  # the episodes in their order, and the weights in the end
 RECIPE = replace(
-    training.LAPTOP, iterations=4, learning_rate=0.3, weight_decay=0.05, milestones=(2,), episodes_per_step=2
+    training.LAPTOP,
+    iterations=4,
+    learning_rate=0.3,
+    weight_decay=0.05,
+    milestones=(2,),
+    episodes_per_step=2,
+    lambda_par=0.6,
 )
 
 
@@ -546,6 +567,7 @@ LOOP_MISTAKES = (
      "one fault is left: the learning rate never falls, ask recipe.rate(step)"),
     (lambda *x: loop(*x, late=1), "the first episodes are never used: steps count from 1, episodes from 0"),
     (changed(lambda_par=0), "L_PAR got lost: model.loss wants recipe.lambda_par"),
+    (changed(lambda_par=1), "L_PAR has the weight 1, which is `model.loss`'s own: hand it recipe.lambda_par"),
     (changed(momentum=0), "the momentum is missing. Is the optimiser made anew in each step?"),
     (changed(momentum=0, milestones=()),
      "the momentum is missing, and the rate never falls. Is the optimiser made anew in each step?"),

@@ -10,7 +10,7 @@ from ..datasets import VOID
 from ..evaluation import Result, divide, finding
 from . import harness
 
-TEST_CLASSES = (1, 2, 3, 4, 5)
+TEST_CLASSES = (6, 7, 8, 9, 10)  # of another fold than the first, so that no label is its own place
 
 
 def draw_counts(episodes: int = 60, idle: bool = True) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
@@ -23,8 +23,8 @@ def draw_counts(episodes: int = 60, idle: bool = True) -> tuple[np.ndarray, np.n
     if idle:
         drawn = rng.permutation(TEST_CLASSES)[1:]
         classes = rng.choice(drawn, episodes, p=[0.5, 0.3, 0.1, 0.1])
-    size = np.where(rng.random(episodes) < 0.5, 20, 2000) * rng.uniform(1, 2, episodes) * classes**2
-    found = np.clip(rng.uniform(0.2, 0.6, episodes) + 0.3 * (size > 100) + 0.08 * (classes - 3), 0.02, 0.98)
+    size = np.where(rng.random(episodes) < 0.5, 20, 2000) * rng.uniform(1, 2, episodes) * (classes - 5) ** 2
+    found = np.clip(rng.uniform(0.2, 0.6, episodes) + 0.3 * (size > 100) + 0.08 * (classes - 8), 0.02, 0.98)
     tp = (size * found).round()
     return (
         np.stack([tp, size * rng.uniform(0.05, 0.4, episodes), size - tp], -1).astype(int),
@@ -57,7 +57,7 @@ def ratio(counts: np.ndarray, classes: np.ndarray, weights: tuple[int, int, int]
     return (weights[0] * sums[:, 0] / (sums @ weights)).mean()
 
 
-MEAN_IOU_MISTAKES = (
+MEAN_IOU_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda n, c, tests: divide(n).mean(),
      "this is the per-image mean: you divide in each episode and average then. Add up TP, FP and FN first"),
     (lambda n, c, tests: np.mean([divide(n)[c == k].mean() for k in np.unique(c)]),
@@ -69,6 +69,8 @@ MEAN_IOU_MISTAKES = (
      "a class that no episode drew counts as 0 in your mean: nobody asked for it, so leave it out"),
     (lambda n, c, tests: class_ious(n, c, tests).mean(),
      "0 / 0 of a class that no episode drew spoils your mean (NaN): leave the class out"),
+    (lambda n, c, tests: np.nan_to_num(class_ious(n, c, tests), nan=1.0).mean(),
+     "a class that no episode drew counts as 1 in your mean: leave it out"),
     (lambda n, c, tests: ratio(n, c, (2, 1, 1)),
      "this is the Dice score, 2 TP / (2 TP + FP + FN): the union counts TP once"),
     (lambda n, c, tests: ratio(n, c, (1, 0, 1)),
@@ -79,6 +81,9 @@ MEAN_IOU_MISTAKES = (
     (lambda n, c, tests: np.mean([right_mean_iou(n[c == k], c[c == k], tests) for k in c]),
      "a class that was drawn often weighs more in your mean: one vote for each class, not for each episode"),
     (lambda n, c, tests: class_ious(n, c, tests), "these are the classes' IoUs: one number is wanted, their mean"),
+    (lambda n, c, tests: of_drawn(n, c), "these are the classes' IoUs: one number is wanted, their mean"),
+    *((lambda n, c, tests, i=i: np.mean([divide(n[c == k][i]) for k in np.unique(c)]),
+       "one episode of each class is all that counts here: add up all of a class") for i in (0, -1)),
     (lambda n, c, tests: np.nansum(class_ious(n, c, tests)),
      "this is the sum over the classes: divide by the number of those that were drawn"),
     (lambda n, c, tests: np.nanmedian(class_ious(n, c, tests)), "this is the classes' median: their mean is wanted"),
@@ -130,6 +135,7 @@ def mean_share(of: np.ndarray, among: np.ndarray, classes: np.ndarray, test_clas
     return np.mean([of[classes == c].sum() / among[classes == c].sum() for c in test_classes])
 
 
+VOID_RIGHT = "void pixels count as right in yours: they count nowhere, neither as right nor as wrong"
 SCORE_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda p, y, c, t: MEAN_IOU_MISTAKES[1][0](counted(p, y, 0), c, t),
      "this is the colleague's number still. What happens to a void pixel, and what is averaged inside a class?"),
@@ -152,7 +158,13 @@ SCORE_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda p, y, c, t: divide(counted(p, y, 0).sum(0)),
      "you added up all classes, and void still counts: divide for each class, then average"),
     (lambda p, y, c, t: divide(counted(p, y, 0)).mean(), "you average over all images, and void still counts"),
-    *((partial(lambda wrong, p, y, c, t: wrong(counted(p, y), c, t), wrong), why) for wrong, why in MEAN_IOU_MISTAKES[5:]),
+    (lambda p, y, c, t: (right_score(p, y, c, t) + right_score(1 - p, np.where(y == VOID, y, 1 - y), c, t)) / 2,
+     "the background's IoU is in your mean: the object's alone is wanted"),
+    (lambda p, y, c, t: np.mean([np.median(divide(counted(p, y))[c == k]) for k in t]),
+     "inside a class you take the median of single images: add up, then divide once"),
+    (lambda p, y, c, t: right_score(np.where(y == VOID, 1, p), np.where(y == VOID, 1, y), c, t), VOID_RIGHT),
+    (lambda p, y, c, t: right_score(p, p * (y == VOID) + y * (y != VOID), c, t), VOID_RIGHT),
+    *((partial(lambda wrong, p, y, c, t: wrong(counted(p, y), c, t), wrong), why) for wrong, why in MEAN_IOU_MISTAKES[6:]),
 )  # fmt: skip
 
 
@@ -213,6 +225,16 @@ GAP_MISTAKES = (
      "you average the sizes of the gaps: a fold above and a fold below must cancel"),
     (lambda mine, reported: max(score - reported[fold] for fold, score in mine.items()),
      "this is the best fold's gap: the mean is wanted"),
+    (lambda mine, reported: (against_the_mean(mine, reported) * 4 - right_gap(mine, reported) * len(mine)) / (4 - len(mine)),
+     "you compare your folds with those that you have not trained: compare each fold with itself"),
+    (lambda mine, reported: right_gap(mine, [*reported[1:], reported[0]]),
+     "fold 0 is the first entry of `reported`: yours is compared with the next one"),
+    *((lambda mine, reported, i=i: (values := list(mine.items()))[i][1] - reported[values[i][0]],
+       "one fold is all that counts here: take the mean over all folds in `mine`") for i in (0, -1)),
+    (lambda mine, reported: sum((score - reported[fold]) / reported[fold] for fold, score in mine.items()) / len(mine),
+     "this is the gap as a share of what was reported: the points themselves are wanted"),
+    (lambda mine, reported: float(np.median([score - reported[fold] for fold, score in mine.items()])),
+     "this is the median of the gaps: the mean is wanted"),
     (lambda mine, reported: sum(mine.values()) / len(mine), "this is the mean of `mine`: take off what was reported"),
 )  # fmt: skip
 
@@ -234,7 +256,7 @@ def gap(answer: harness.Answer) -> bool | None:
         "right: fold against the same fold, and the missing ones left out on both sides",
         GAP_MISTAKES,
         trials=20,
-        tolerance=1e-6,
+        tolerance=1e-5,
     )
 
 
@@ -255,6 +277,8 @@ FLAW_MISTAKES = (
      "never looks at carrot"),
     (((0 + 15 / 20) / 2, FLAWED),
      "you averaged the IoUs of the two episodes for `standard`: add up the counts first, then divide"),
+    ((15 / (15 + 15), 1.0), "false negatives are missing: five carrot pixels were called background"),
+    ((30 / 50, 30 / 35), "these are Dice scores: the union counts TP once"),
     ((15 / (15 + 5 + 5), FLAWED),
      "in `standard` the ten background pixels called carrot are false positives as well: 10 + 5"),
     ((15 / (15 + 10 + 5), FLAWED),
@@ -266,6 +290,8 @@ def shares(answer: tuple[Any, Any]) -> harness.Verdict:
     """What to say of IoUs counted by the standard and the paper's way."""
     if (values := harness.read(lambda given: [float(value) for value in given], answer)) is None:
         return False, "two numbers are wanted"
+    if not all(np.isfinite(values)):
+        return False, "two finite numbers are wanted"
     if max(values) > 1:
         return False, "as shares, please: numbers between 0 and 1"
     if np.allclose(values, (STANDARD, FLAWED), atol=0.006):
@@ -389,6 +415,8 @@ def no_interval(values: list[tuple[float, ...]], truths: list[Interval]) -> str:
     yours = "[{:.3f}, {:.3f}]".format(*values[-1])
     ours, right = np.array(values), np.array(truths)
     width, off = np.ptp(ours, 1) / np.ptp(right, 1), (ours - right).mean(1) / np.ptp(right, 1)
+    if width.max() < 1e-6:
+        return "your interval has no width: each of the thousand resamples must be drawn anew"
     if abs(off).max() < 0.15 and abs(width.mean() - 1) > 0.1:
         return f"your intervals are {width.mean():.0%} as wide as they should be: {QUANTILES}"
     return f"on one of the tests about [{low:.3f}, {high:.3f}] is right, yours is {yours}"
@@ -506,7 +534,14 @@ def no_found(values: list[tuple[float, ...]], truths: list[Interval]) -> str:
     """As `no_interval`, in points."""
     if () in values:
         return "return two numbers, (low, high)"
-    low, high = truths[-1]
+    (low, high), (mine, to) = truths[-1], values[-1]
+    wide, middle = (to - mine) / (high - low), (mine + to - low - high) / 2
+    if abs(middle) < 1e-4:
+        return f"the middle is right, the width is {wide:.0%} of what it should be: t, the spread of the seeds, and the root of their number"
+    if abs(wide - 1) < 1e-4:
+        return (
+            f"the width is right, the middle is off by {middle:+.2f}: it is the mean over all seeds and folds"
+        )
     return f"where {low:+.2f} to {high:+.2f} is right, yours is {values[-1][0]:+.2f} to {values[-1][1]:+.2f}: which numbers repeat, and how many are they?"
 
 

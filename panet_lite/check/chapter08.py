@@ -23,10 +23,14 @@ def label_map(ones: str, silence: str) -> Callable[[list[Any], list[Any]], str]:
             found = harness.read(torch.as_tensor, value)
             if found is None or found.shape != truth.shape or harness.equal(found, truth):
                 continue
-            if strange := {int(v) for v in found.unique()} - {int(v) for v in truth.unique()}:
-                return f"your label map holds {min(strange)}, which has no business here: {silence}"
+            if strange := set(found.unique().tolist()) - set(truth.unique().tolist()):
+                return f"your label map holds {min(strange):g}, which has no business here: {silence}"
             for which, rule in ((1, ones), (VOID, silence)):
                 mine, true = int((found == which).sum()), int((truth == which).sum())
+                if mine and true and corners(found == which) != (place := corners(truth == which)):
+                    ours, right = ("rows {0.start} to {0.stop}, columns {1.start} to {1.stop}".format(*at)
+                                   for at in (corners(found == which), place))  # fmt: skip
+                    return f"your {which}s span {ours} (each end left out), where {right} is right: {rule}"
                 if not torch.equal(found == which, truth == which):
                     return f"{mine} pixels are {which} in one trial, {true} should be: {rule}"
         return harness.unexplained(values, truths)
@@ -90,6 +94,14 @@ BOX_MISTAKES = (
      "0 and 255 have changed places: outside all boxes is background (0), the other boxes say nothing (255)"),
     (lambda i, n: torch.where(i == n, 1, box_label_map(i, n).where(box_label_map(i, n) != 1, VOID)),
      "this is still the object's mask: a box is filled, corner to corner"),
+    (lambda i, n: torch.where(alone(i, n), (i == n).long(), box_label_map(i, n)),
+     "this is still the object's mask: a box is filled, corner to corner"),
+    (lambda i, n: torch.where(alone(i, n), 1, boxed(i, others(i, n), 0, high=-1)),
+     "a row and a column are missing in the other objects' boxes: a slice ends before its stop"),
+    (lambda i, n: torch.where(alone(i, n), 1, VOID * boxed((i * (i != n) > 0).long(), [1], 1)),
+     "this is one box around all other objects: each has its own"),
+    (lambda i, n: torch.where((i > 0) & (box_label_map(i, n) == VOID), 1, box_label_map(i, n)),
+     "the other objects are 1 in yours: only one object was annotated, the rest is 255"),
     (lambda i, n: torch.where(i == n, 1, torch.where(i > 0, VOID, 0)),
      "these are still the objects' masks: a box is filled, corner to corner"),
     (lambda i, n: torch.where(alone(i, n), 1, torch.where(i > 0, VOID, 0)),
@@ -168,6 +180,8 @@ STROKE_MISTAKES = (
      "the spilled pixels are 255 now, but so is all that the annotator left out: only the stroke speaks"),
     (lambda m, p: torch.where(near(p, m.shape, 1), 1, VOID), "this is the middle line alone: the stroke is three pixels wide"),
     (lambda m, p: torch.where(cross(p, m.shape) & m, 1, VOID), "the diagonal neighbours are missing: a pixel has eight"),
+    (lambda m, p: torch.where(near(p[:-1], m.shape) & m, 1, VOID), "the last pixel of the path is missing"),
+    (lambda m, p: torch.where(near(p, m.shape) | m, 1, VOID), "`and`, not `or`: 1 where the wide line *and* the object are"),
     (lambda m, p: torch.where(near(p, m.shape, 5) & m, 1, VOID), "the stroke is five pixels wide: one on either side of the path"),
     (lambda m, p: torch.where(m, 1, VOID), "this is the whole mask: only the stroke is 1"),
     (lambda m, p: torch.where(near(p, m.shape) & m, VOID, 1), "1 and 255 have changed places"),
@@ -211,6 +225,14 @@ def passes(late: Any, early: Any) -> bool | None:
     }
     why = "no: count supports and queries apart. Which of them does the backbone see in four versions?"
     values = tuple(harness.read(float, one) for one in (late, early))
+    if why_not := [
+        name for name, value, right in zip(("late", "early"), values, (120, 300)) if value != right
+    ][:1]:
+        why = (
+            f"{why_not[0]} is not right yet, {'early is' if values[1] == 300 else 'late is'}: {why[4:]}"
+            if 300 in values or 120 in values
+            else why
+        )
     return harness.say(values == (120, 300), told.get(values, why))
 
 
@@ -226,6 +248,10 @@ def mixture(answer: object) -> bool | None:
             (0.75, "0.75 is the object's share of the box: divide by the length of (3/4, 1/4) for the cosine"),
             (1.0, "1 would be the mean of the object alone: the box holds a quarter of table as well"),
             (0.25, "0.25 is the table's share: the cosine is with the object"),
+            (0.9, "this is the squared cosine: take its root"),
+            (94.87, "in per cent; a cosine lies between -1 and 1"),
+            (0.3536, "this is the way between the two prototypes: the cosine of their angle is wanted"),
+            *((n, "a root or a square of the share, 3/4: divide 3/4 by the length of (3/4, 1/4) instead") for n in (0.866, 0.5625)),
             (0.3162, "this is the cosine with the table (0, 1): wanted is the one with the object (1, 0)"),
             (0.7906, "this is the length of (3/4, 1/4): divide 3/4 by it"),
             (0.3217, "this is the angle in radians: its cosine is wanted"),
@@ -251,6 +277,10 @@ def lean(answer: object) -> bool | None:
             (0.8025, "this is the empty part: the bar's share is wanted"),
             (19.75, "a share is wanted, between 0 and 1"),
             (8 / side, "you divided by the side of the box: divide by its area"),
+            (5.0625, "upside down: the bar's area stands above, the box's below"),
+            (9 / 2**0.5, "this is the side of the box: which share of its area is bar?"),
+            (8.0, "this is the area of the bar: divide by that of its box"),
+            (4 / 9, "this is the root of the share, a ratio of lengths: divide areas"),
             (40.5, "this is the area of the box: what share of it is bar?"),
             (8 / 81, "the sides are (8 + 1) times the sine of 45 degrees, not 8 + 1"),
         ],
@@ -288,6 +318,13 @@ ERROR_MISTAKES = (
     (altered(lambda e, b, c: (e.abs().mean(0).square().sum(), c)), "you took the errors without their signs: opposite ones should cancel"),
     (altered(lambda e, b, c: (e.norm(dim=1).mean() ** 2, c)), "you averaged the errors' lengths: average the errors, then take the length"),
     (altered(lambda e, b, c: (e.mean(0), e.var(0, correction=0))), "these are vectors: add their squared channels up, two numbers are wanted"),
+    (lambda w, d: errors_of(w, -d), "you added the two: the error is weak minus dense"),
+    (altered(lambda e, b, c: (b / (b + c), c / (b + c))), "these are shares of their sum: the two themselves are wanted"),
+    (altered(lambda e, b, c: (e.mean(0).abs().sum(), c)), "the bias is a sum of absolute values: of squares, please"),
+    (altered(lambda e, b, c: (b, (e - e.mean(0)).norm(dim=1).mean())), "you averaged lengths for the chance: square each length first"),
+    (altered(lambda e, b, c: (b.sqrt(), (e - e.mean(0)).norm(dim=1).mean())), "these are lengths: squared lengths are wanted, they add up"),
+    (altered(lambda e, b, c: (b, (e - e.mean(0)).norm(dim=1).mean() ** 2)), "you averaged lengths and then squared: square each length first"),
+    (altered(lambda e, b, c: (b, (e - e.mean(0)).square().sum(1).median())), "this is the median of the supports: their mean is wanted"),
     (lambda w, d: errors_of(w, torch.zeros_like(d)), "the dense prototypes were not taken away: the error is weak minus dense"),
     (lambda w, d: errors_of(w, d.mean(0)), "the error is of each support against its own dense prototype, not against their mean"),
     (lambda w, d: errors_of(F.normalize(w, dim=1), F.normalize(d, dim=1)), "you made the prototypes one long: take them as they are"),
@@ -303,6 +340,19 @@ def paired(value: object, truth: object) -> bool:
 
 def errors(answer: harness.Answer) -> bool | None:
     """ex-08-errors: prototypes (N, C) weak and dense -> squared bias, chance."""
+
+    def which(values: list[Any], truths: list[Any]) -> str:
+        told = harness.unexplained(values, truths)
+        alike = [
+            told == harness.NUMBERS and all(harness.equal(v[i], t[i]) for v, t in zip(values, truths))
+            for i in (0, 1)
+        ]
+        if any(alike):
+            return "the {} is right, the {} is not: read its sentence again".format(
+                *("bias", "chance")[:: 1 if alike[0] else -1]
+            )
+        return told
+
     return harness.implementation(
         answer,
         errors_of,
@@ -310,6 +360,7 @@ def errors(answer: harness.Answer) -> bool | None:
         "right: what all supports have in common, and what differs; together they are the mean squared error",
         ERROR_MISTAKES,
         same=paired,
+        otherwise=which,
     )
 
 
@@ -390,7 +441,7 @@ def draw_strokes(values: list[int]) -> tuple[Tensor]:
 
 def strokes(answer: harness.Answer) -> bool | None:
     """ex-08-strokes: strokes (H, W) -> strokes with a background."""
-    kinds = itertools.cycle(([1], [2, 0], [harness.whole(2, 4)], [1, 2], [], [0], [3, 2], [1, 0], [1, 2, 0]))
+    kinds = itertools.cycle(([1], [2, 0], [harness.whole(3, 4)], [1, 2], [], [0], [3, 2], [1, 0], [1, 2, 0]))
     return harness.implementation(
         answer,
         completed,

@@ -1,14 +1,14 @@
 """Chapter 9, interactive segmentation: answers to its exercises."""
 
-import random
+import itertools
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import distance_transform_cdt, distance_transform_edt, label
 from torch import Tensor
 
 from ..datasets import VOID
@@ -41,6 +41,14 @@ UPDATE_MISTAKES: tuple[harness.Mistake, ...] = (
      "the weights are exchanged: the old mean stands for `area` pixels, the dab for len(features)"),
     (lambda mean, area, features: features.mean(0),
      "this is the mean of the dab alone: what was painted before is forgotten"),
+    (lambda mean, area, features: mean, "this is the old mean: the new pixels are missing"),
+    (lambda mean, area, features: mean * area + features.sum(0) / (area + len(features)),
+     "only the second term is divided: put brackets round the sum"),
+    (lambda mean, area, features: (mean * area + features[0]) / (area + len(features)), "only one of the new pixels is added: add them all"),
+    (lambda mean, area, features: (mean * area + features.sum(0)) / (area + features.shape[1]),
+     "you divide by the number of channels, shape[1]: the number of new pixels is shape[0]"),
+    (lambda mean, area, features: reduce(lambda m, x: (m * area + x) / (area + 1), features, mean),
+     "pixel by pixel is fine, but `area` must grow by one with each"),
     (lambda mean, area, features: (mean * area - features.sum(0)) / (area - len(features)),
      "this takes the dab away, as an eraser would: add it"),
 )  # fmt: skip
@@ -80,8 +88,19 @@ CROSS_MISTAKES: tuple[harness.Mistake, ...] = (
     *((partial(grown, news),
        "you add pixels that were in the mean before: add only what is in the dab and not yet painted")
       for news in (lambda painted, dab: dab | painted, lambda painted, dab: dab ^ painted)),
-    (partial(grown, lambda painted, dab: ~dab & ~painted),
-     "you add what the brush never touched: `~` belongs to `painted` alone"),
+    *((partial(grown, news), "you add what the brush never touched: new is what lies in `dab` and not in `painted`")
+      for news in (lambda painted, dab: ~dab & ~painted, lambda painted, dab: ~painted)),
+    (lambda *case: (crossed(*case)[0], crossed(*case)[1] - case[1]), "the mean is right; the area is that of the new pixels alone: add the old one"),
+    (lambda *case: ((case[0] * case[1] + case[2][:, case[4] & ~case[3]].mean(1)) / crossed(*case)[1], crossed(*case)[1]),
+     "the new pixels enter with their mean, and are divided by their number: add their sum"),
+    (lambda *case: ((case[0] * crossed(*case)[1] + crossed(*case)[0] * crossed(*case)[1] - case[0] * case[1]) / (2 * crossed(*case)[1] - case[1]), 2 * crossed(*case)[1] - case[1]),
+     "the area grows twice: once before the mean, and once in what you return"),
+    (lambda *case: (crossed(*case)[0] * crossed(*case)[1] / (2 * crossed(*case)[1] - case[1]), 2 * crossed(*case)[1] - case[1]),
+     "the new pixels are counted twice in the area"),
+    (lambda *case: (crossed(*case)[0] * crossed(*case)[1] / (case[1] + case[4].sum()), crossed(*case)[1]),
+     "the area is right, but the mean was divided by the whole dab: both must mean the same pixels"),
+    (lambda *case: (crossed(*case) if not (case[3] & case[4]).any() else (case[0], case[1])),
+     "a dab that crosses older paint is thrown away as a whole: its new part counts"),
     (lambda *case: (crossed(*case)[0], case[1]),
      "the mean is right, the area is still the old one: the next dab will weigh it wrongly"),
     (lambda *case: (crossed(*case)[0], case[1] + int(case[4].sum())),
@@ -94,19 +113,33 @@ CROSS_MISTAKES: tuple[harness.Mistake, ...] = (
 )  # fmt: skip
 
 
-def draw_crossing() -> tuple[Any, ...]:
-    """Mean (C,), area, features (C, H, W'), paint and dab (H, W'): a mean with its paint, and a dab that crosses it and has something new."""
+def draw_crossing(nothing: bool = False) -> tuple[Any, ...]:
+    """Mean (C,), area, features (C, H, W'), paint and dab (H, W'): a mean with its paint, and a dab that crosses it and has
+    something new, or `nothing`."""
     features, (painted, dab) = torch.randn(5, 12, 14) + 1, torch.zeros(2, 12, 14, dtype=torch.bool)
     top, left = whole(1, 4), whole(1, 5)
     painted[top : top + whole(4, 6), left : left + whole(4, 6)] = True
     dab[top + 2 : top + whole(5, 7), left + 1 : left + whole(7, 8)] = True
-    return features[:, painted].mean(1), int(painted.sum()), features, painted, dab
+    return (
+        features[:, painted].mean(1),
+        int(painted.sum()),
+        features,
+        painted,
+        dab & painted if nothing else dab,
+    )
 
 
 def cross(answer: Answer) -> bool | None:
     """ex-09-cross: `answer(mean, area, features, painted, dab)`, mean and area after a dab over older paint."""
     right = "right: each pixel counts once, however often the brush passes"
-    return harness.implementation(answer, crossed, draw_crossing, right, CROSS_MISTAKES)
+
+    def lacks() -> str:
+        inside = draw_crossing(nothing=True)
+        if equal(tuple(answer(*harness.copied(inside))), crossed(*inside)):
+            return ""
+        return "right, but for a dab that lies wholly on older paint: then nothing is new, and nothing must change (a mean of none is NaN)"
+
+    return harness.implementation(answer, crossed, draw_crossing, right, CROSS_MISTAKES, lacks=lacks)
 
 
 # ---- ex-09-again, ex-09-cost ---------------------------------------------------------------------
@@ -139,6 +172,15 @@ def cost(answer: object) -> bool | None:
         "512 for each of two prototypes",
         [
             (4608, "almost: there are two prototypes to compare with, the object's and the background's"),
+            *(
+                (
+                    n,
+                    "two prototypes of 512 channels are 1024 multiplications a place, and the convolution's are 9 * 512 * 512",
+                )
+                for n in (1152, 1536, 9216)
+            ),
+            (768, "the kernel is 3 x 3: nine places, not three"),
+            (6400, "the kernel is 3 x 3: nine places, not 25"),
             (256, "the kernel is 3 x 3: each output looks at nine places of 512 channels"),
             (4.5, "that is for one output channel; the convolution has 512 of them"),
             (9 * 512 * 512, "these are the convolution's multiplications: divide by those of the comparison"),
@@ -186,6 +228,13 @@ CHANNEL_MISTAKES: tuple[harness.Mistake, ...] = (
      "you kept the k weakest directions: in Vh the strongest come first"),
     (lambda x, k: cosines(x @ directions(x)[:, :k]),
      "the directions are the rows of Vh, and you took k of its columns: Vh[:k], then transpose"),
+    *((lambda x, k, d=d: few_channel_cosines(x, k + d), "you keep one direction too {}: `[:k]` keeps k".format("many" if d > 0 else "few")) for d in (1, -1)),
+    (lambda x, k: cosines(x[:, x.square().sum(0).topk(k).indices]),
+     "you kept the k strongest channels; the k best *directions* are seldom channels: use torch.linalg.svd"),
+    (lambda x, k: cosines(torch.linalg.svd(x, full_matrices=False).U[:, :k]),
+     "U alone has lost how long each direction is: project the vectors on the rows of Vh, x @ Vh[:k].T"),
+    (lambda x, k: few_channel_cosines(x, k).clamp(-1, 1).acos(), "these are angles: their cosines are wanted"),
+    (lambda x, k: (z := F.normalize(x @ directions(x)[:k].T, dim=0)) @ z.T, "you divided each direction by its length: divide each vector by its own, along dimension 1"),
     (lambda x, k: cosines(x), "these are the cosines of all channels: keep only k directions"),
     (lambda x, k: cosines(x @ directions(F.normalize(x, dim=1))[:k].T),
      "the axes come from vectors of length one: the exercise wants those of the vectors as they are"),
@@ -229,6 +278,14 @@ def dabbed(labels: Tensor, y: int, x: int, value: int, radius: int) -> Tensor:
     return stamped(disc, labels, y, x, value, radius)
 
 
+def wrapped(labels: Tensor, y: int, x: int, value: int, radius: int) -> Tensor:
+    """A dab that leaves the map at one edge and comes in again at the other."""
+    h, w = labels.shape
+    for down, right in itertools.product((-h, 0, h), (-w, 0, w)):
+        labels = dabbed(labels, y + down, x + right, value, radius)
+    return labels
+
+
 DAB_MISTAKES: tuple[harness.Mistake, ...] = (
     (partial(stamped, lambda dy, dx, r: (dy.abs() <= r) & (dx.abs() <= r)),
      "this is a square: a disc has the pixels whose *distance* from (y, x) is at most `radius`"),
@@ -242,6 +299,12 @@ DAB_MISTAKES: tuple[harness.Mistake, ...] = (
      "your disc has half the radius: `radius` is not the diameter"),
     (partial(stamped, lambda dy, dx, r: ~disc(dy, dx, r)),
      "you painted all but the disc: exchange the last two arguments of `where`"),
+    (partial(stamped, lambda dy, dx, r: disc(dy, dx, r + 1)), "your disc is a pixel too wide: at most `radius` away"),
+    (partial(stamped, lambda dy, dx, r: dy**2 + dx**2 == r**2), "this is the disc's rim alone: <=, not =="),
+    (partial(stamped, lambda dy, dx, r: (dy == 0) & (dx == 0)), "this is one pixel: the disc is wanted"),
+    (lambda m, y, x, v, r: dabbed(m, y, x, v, r) if v != VOID else m, "your brush cannot erase: 255 is painted as any other value"),
+    (wrapped,
+     "your dab comes in again at the other edge: cut it off there"),
     (lambda m, y, x, v, r: dabbed(m, x, y, v, r), "y counts the rows and comes first: you exchanged y and x"),
     *((lambda m, y, x, v, r, ground=ground: dabbed(torch.full_like(m, ground), y, x, v, r),
        "what was painted before is gone: start from `labels`, and change the disc only")
@@ -254,12 +317,12 @@ DAB_MISTAKES: tuple[harness.Mistake, ...] = (
 )  # fmt: skip
 
 
-def draw_stroke() -> tuple[Tensor, int, int, int, int]:
-    """A label map (22, 27) with some paint, and a dab that may hang over its edge; never the label 1."""
+def draw_stroke(value: int = 2) -> tuple[Tensor, int, int, int, int]:
+    """A label map (22, 27) with some paint, and a dab that may hang over its edge, and does so with 2; never the label 1."""
     labels = torch.full((22, 27), VOID, dtype=torch.uint8)
     labels[whole(2, 8) : whole(10, 20), whole(2, 10) : whole(12, 24)] = 1
     labels[whole(9, 12) : whole(14, 20), whole(2, 10) : whole(12, 24)] = 0
-    return labels, whole(0, 21), whole(0, 26), random.choice([0, 2, VOID]), whole(5, 7)
+    return labels, whole(0, 2 if value == 2 else 21), whole(0, 26), value, whole(5, 7)
 
 
 def dab(answer: Answer) -> bool | None:
@@ -273,7 +336,10 @@ def dab(answer: Answer) -> bool | None:
         return "" if equal(case[0], before) else fault
 
     right = "right: a disc of labels, and all else as it was"
-    return harness.implementation(answer, dabbed, draw_stroke, right, DAB_MISTAKES, trials=8, lacks=lacks)
+    values = itertools.cycle((0, 2, VOID))
+    return harness.implementation(
+        answer, dabbed, lambda: draw_stroke(next(values)), right, DAB_MISTAKES, trials=9, lacks=lacks
+    )
 
 
 # ---- ex-09-click ---------------------------------------------------------------------------------
@@ -293,16 +359,20 @@ def deepest_click(predicted: Tensor, truth: Tensor) -> tuple[int, int, int]:
 
 
 def draw_maps() -> tuple[Tensor, Tensor]:
-    """Prediction and truth (27, 27) of 0 and 1 with three mistakes: the thickest, a long thin one that is larger, and
-    one at the frame that is thicker only for who forgets the frame."""
+    """Prediction and truth (27, 27) of 0 and 1 with four mistakes: a square; a diamond, which is thicker, or only for
+    who counts steps without diagonals; a long thin one, the largest; and one at the frame, thicker for who forgets the frame.
+    """
     truth, wrong = (torch.rand(27, 27) < 0.5).long(), torch.zeros(27, 27, dtype=torch.bool)
-    y, x, z = whole(6, 8), whole(2, 18), whole(1, 16)
+    y, x, z, reach = whole(6, 8), whole(2, 4), whole(1, 16), whole(4, 5)
+    away = torch.arange(27).sub(whole(7, 8)).abs()[:, None] + torch.arange(27).sub(whole(18, 20)).abs()
+    wrong[away <= reach] = True  # 3.6 or 4.2 deep; in steps 3, and without diagonals 5 or 6
     for rows, columns in (
         (slice(y, y + 7), slice(x, x + 7)),  # 49 pixels, 4 deep
         (slice(17, 20), slice(1, 26)),  # 75 pixels, 2 deep
         (slice(22, 27), slice(z, z + 10)),  # 50 pixels, 3 deep
     ):
         wrong[rows, columns], truth[rows, columns] = True, whole(0, 1)
+    truth[away <= reach] = whole(0, 1)
     turns, predicted = whole(0, 3), torch.where(wrong, 1 - truth, truth)
     return predicted.rot90(turns).contiguous(), truth.rot90(turns).contiguous()
 
@@ -338,6 +408,15 @@ def misplaced(y: int, x: int, predicted: Tensor, truth: Tensor, depth: Tensor) -
         return "right, were it (x, y): the row comes first"
     if depth[y, x] == 0:
         return "that pixel is right already: a click there tells the model what it knows"
+    if depth[y - 1, x - 1] == depth.max() and y * x:
+        return "right, were it one row and one column further up and left: cut the padding off before you look for the place"
+    wrong = np.pad(predicted != truth, 1)
+    for metric, name in (("chessboard", "as a king walks"), ("taxicab", "without diagonals")):
+        steps = distance_transform_cdt(wrong, metric)[1:-1, 1:-1]
+        if steps[y, x] == steps.max():
+            return (
+                f"that pixel is the deepest if one counts steps, {name}: the distance is the straight line's"
+            )
     if frameless[y, x] == frameless.max():
         return "the frame of the image counts as right: pad the map by one before you measure, and cut it off after"
     if largest[y, x] and depth[y, x] == depth[largest].max():

@@ -33,6 +33,11 @@ def relative_distance(own: Tensor, rival: Tensor, other: Tensor) -> Tensor:
     return ratio(unit(own), unit(rival), unit(other))
 
 
+def chords(own: Tensor, rival: Tensor, other: Tensor, p: float = 2) -> tuple[Tensor, Tensor]:
+    """The ways (E,) on the sphere from `other` to `own` and to `rival`, by the p-norm."""
+    return (unit(other) - unit(own)).norm(p, dim=1), (unit(other) - unit(rival)).norm(p, dim=1)
+
+
 def angle(a: Tensor, b: Tensor) -> Tensor:
     """Radians (E,) between (E, C) and (E, C)."""
     return (unit(a) * unit(b)).sum(1).clamp(-1, 1).acos()
@@ -46,12 +51,24 @@ RELATIVE_MISTAKES = (
      "these are angles: asked is the straight line between two points of the unit sphere, the chord"),
     (lambda own, rival, other: 1 - (unit(other) * unit(own)).sum(1),
      "this is one minus a cosine, and the rival is missing"),
+    (lambda own, rival, other: relative_distance(own, other, rival),
+     "you measured the rival's ways: both start at the query's object, the third argument"),
+    (lambda own, rival, other: (d := chords(own, rival, other))[0] / (d[0] + d[1]), "this is a share of both ways together: divide by the way to the rival alone"),
+    (lambda own, rival, other: (d := chords(own, rival, other))[0] - d[1], "this is a difference of the two ways: their ratio is wanted"),
+    (lambda own, rival, other: chords(own, rival, other, 1)[0] / chords(own, rival, other, 1)[1], "you summed absolute differences: a straight line is the root of a sum of squares"),
+    (lambda own, rival, other: (unit(other) * unit(own)).sum(1) / (unit(other) * unit(rival)).sum(1), "these are cosines: the straight lines between the points are wanted"),
+    (lambda own, rival, other: ratio(*(F.normalize(x, p=1, dim=1) for x in (own, rival, other))), "one long by the sum of absolute values: by the root of the sum of squares, please"),
+    (lambda own, rival, other: ratio(own, rival, unit(other)), "only one of the three is made one long: all of them, please"),
+    (lambda own, rival, other: ratio(unit(own), unit(rival), other), "`other` is not made one long: all three, please"),
     (lambda own, rival, other: relative_distance(other, rival, own),
      "you measured the rival from the support's object: both ways start at the query's object, which is to be cut"),
     (lambda own, rival, other: relative_distance(own, rival, other).square(), "squared distances (1 - cos is half of one): the roots are missing"),
     (lambda own, rival, other: (unit(other) - unit(own)).norm(dim=1), "the rival is missing: divide by the way to it"),
     (lambda own, rival, other: ratio(unit(own, 0), unit(rival, 0), unit(other, 0)),
      "you made the columns one long: each row is a prototype, normalise along the channels"),
+    (lambda own, rival, other: ratio(*(x / x.norm() for x in (own, rival, other))),
+     "you divided by the length of the whole table: each row is a prototype with a length of its own"),
+    (lambda own, rival, other: (d := chords(own, rival, other))[0] / d[1].mean(), "the ways to the rival are averaged: each episode has its own"),
     (lambda own, rival, other: relative_distance(own, rival, other).mean(), "one number for each episode is asked, not their mean"),
 )  # fmt: skip
 
@@ -97,6 +114,16 @@ def episode_distance(
     )[0]
 
 
+def sums(features: Tensor, labels: Tensor) -> Tensor:
+    """As `means`, not divided."""
+    return means(features, labels) * torch.stack([labels == 0, labels == 1], -3).sum((-2, -1))[..., None]
+
+
+def cosine(support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor) -> Tensor:
+    """The cosines (2,) of the support's and the query's prototypes."""
+    return F.cosine_similarity(means(support, support_labels).mean(0), means(query, query_labels), dim=-1)
+
+
 def unit_pixels(features: Tensor, normalised: bool) -> Tensor:
     """Features (..., C, h, w), each pixel's vector made one long if `normalised`."""
     return unit(features, -3) if normalised else features
@@ -105,6 +132,20 @@ def unit_pixels(features: Tensor, normalised: bool) -> Tensor:
 DISTANCE_MISTAKES = (
     (lambda s, s_labels, q, q_labels, _: episode_distance(s, s_labels, q, q_labels, False),
      "`normalised` changes nothing: where it is true, make both prototypes one long first"),
+    (lambda s, ys, q, yq, _: episode_distance(s, ys, q, yq, True),
+     "`normalised` changes nothing: where it is false, leave the prototypes their lengths"),
+    (lambda s, ys, q, yq, unit: episode_distance(s, ys, q, yq, not unit), "the wrong way round: one long where `normalised` is true"),
+    (lambda s, ys, q, yq, one: (unit(means(s, ys).mean(0)) - means(q, yq)).norm(dim=1) if one else episode_distance(s, ys, q, yq, one),
+     "only the support's prototypes are made one long: the query's, too"),
+    (lambda s, ys, q, yq, one: 1 - cosine(s, ys, q, yq) if one else episode_distance(s, ys, q, yq, one),
+     "this is 1 minus the cosine where `normalised` is true: the straight line between the two is wanted"),
+    (lambda s, ys, q, yq, one: cosine(s, ys, q, yq) if one else episode_distance(s, ys, q, yq, one),
+     "this is the cosine where `normalised` is true: the straight line between the two is wanted"),
+    (lambda s, ys, q, yq, unit: apart(means(s, ys).sum(0), means(q, yq), unit), "the shots are added up: take their mean"),
+    (lambda s, ys, q, yq, unit: episode_distance(s, ys.clamp(max=1), q, yq.clamp(max=1), unit), "void pixels (255) went into the object: they stay out of both masks"),
+    (lambda s, ys, q, yq, unit: episode_distance(s, ys, q, yq % VOID, unit), "void pixels (255) of the query went into the background: they stay out of both masks"),
+    (lambda s, ys, q, yq, unit: apart(sums(s, ys).mean(0), sums(q, yq), unit), "these are sums under the masks: divide by the pixels of the mask"),
+    (lambda s, ys, q, yq, unit: apart(sums(s, ys).mean(0) / 20, sums(q, yq) / 20, unit), "you divide by all pixels: divide by those of the mask"),
     (lambda *parts: episode_distance(*parts).square(), "this is the squared distance: the root is missing"),
     (lambda *parts: episode_distance(*parts) / parts[0].shape[1] ** 0.5,
      "you average over the channels: the Euclidean norm sums the squares"),
@@ -205,6 +246,22 @@ RECONSTRUCTION_MISTAKES = (
      "the axes are the rows of V^T (`Vh`), you took its columns"),
     (lambda x, k: reconstruction((x - x.mean(0)) / x.std(0), k) * x.std(0) + x.mean(0),
      "you divided the channels by their spread: that is another cloud, with other axes"),
+    (lambda x, k: x, "nothing is lost: keep k axes only"),
+    (lambda x, k: x.mean(0).expand_as(x), "this is the mean alone: the k axes are missing"),
+    (lambda x, k: reconstruction(x, k) - 2 * x.mean(0), "the mean is taken off once more: add it back"),
+    *((lambda x, k, axes=axes: (x - x.mean(0)) @ (v := directions(x if axes else x - x.mean(0))[:k]).T @ v + x.mean(0) if axes else
+       x @ (v := directions(x - x.mean(0))[:k]).T @ v + x.mean(0),
+       "centre both: the axes are those of the cloud without its mean, and what is projected is the cloud without its mean")
+      for axes in (True, False)),
+    *((lambda x, k, middle=middle: middle(x) + reconstruction(x - middle(x), 99) * 0 + (z := x - middle(x)) @ (v := directions(z)[:k]).T @ v,
+       "another middle: the mean of each channel over all pixels, `mean(0)`, is wanted")
+      for middle in (lambda x: x.mean(1, keepdim=True), lambda x: x.mean(), lambda x: x.median(0).values)),
+    *((lambda x, k, pick=pick: torch.where(F.one_hot(pick(x, k), x.shape[1]).sum(0) > 0, x, x.mean(0)),
+       "you kept k channels: the k best *directions* are seldom channels, use torch.linalg.svd")
+      for pick in (lambda x, k: torch.arange(k), lambda x, k: x.var(0).topk(k).indices)),
+    (lambda x, k: reconstruction(F.normalize(x, dim=1), k), "you made the pixels one long first: take them as they are"),
+    (lambda x, k: reconstruction((x - x.mean(0)) / x.std(0), k) + x.mean(0), "you divided the channels by their spread: that is another cloud, with other axes"),
+    (lambda x, k: (x - x.mean(0)) / x.std(0) @ (v := directions(x - x.mean(0))[:k]).T @ v + x.mean(0), "you divided the channels by their spread: leave them as they are"),
     (lambda x, k: reconstruction(x, k - 1), "one component too few"),
     (lambda x, k: reconstruction(x, k + 1), "one component too many: `[:k]` keeps k of them"),
 )  # fmt: skip
@@ -277,6 +334,7 @@ def from_above(features: Tensor, prototypes: Tensor, share: float) -> int:
 
 STEADY = "more components can keep fewer labels: halving, or coming from above, misses the first k; try all, from 0 on"
 ENOUGH_MISTAKES = (
+    (lambda *parts: [enough_components(*parts)], "one number is wanted, not a list"),
     (lambda *parts: enough_components(*parts) - 1, "one too few: yours is the last k that is not enough"),
     (lambda *parts: max(enough_components(*parts), 1), "k = 0 is missing: every pixel at the mean may be enough already"),
     (lambda *parts: enough_components(*parts) + 1, "one too many: count the components, k = 0 keeps none"),
@@ -312,9 +370,11 @@ def bumpy_cloud() -> tuple[Tensor, Tensor]:
     return features, torch.stack([unit(aside - towards), 4 * unit(aside + towards)])
 
 
-def draw_enough(kinds: Iterator[bool]) -> tuple[Tensor, Tensor, float]:
-    """Features, prototypes and a share; k = 0 is enough where the next of `kinds` says so, else k = 2, but not k = 3."""
-    zero = next(kinds)
+def draw_enough(kinds: Iterator[bool | None]) -> tuple[Tensor, Tensor, float]:
+    """Features, prototypes and a share; k = 0 is enough where the next of `kinds` says so, else k = 2, but not k = 3; or all
+    pixels must keep their label, and 11 components do it."""
+    if (zero := next(kinds)) is None:
+        return draw_all()
     share = (72.5 if zero else 94.5) / 120  # which no count of pixels meets to the bit
     while True:
         features, prototypes = steady_cloud() if zero else bumpy_cloud()
@@ -323,14 +383,25 @@ def draw_enough(kinds: Iterator[bool]) -> tuple[Tensor, Tensor, float]:
         kept = (nearest(steps(case[0]), case[1]) == nearest(*case[:2])).sum(1)
         if (kept[:5] / 120 - share).abs().min() < 0.02 or enough_components(*case) != (0 if zero else 2):
             continue  # rounding moves a pixel or two
-        found = [wrong(*case) for wrong, _ in ENOUGH_MISTAKES]
+        found = [wrong(*case) for wrong, _ in ENOUGH_MISTAKES[1:]]
         if all(k != 0 for k in found[6:7]) and not {0, 1} & set(found[7:]) if zero else 2 not in found[2:7]:
             return case
 
 
+def draw_all() -> tuple[Tensor, Tensor, float]:
+    """Features, prototypes and the share 1, which 11 of 12 components meet: no pixel lies near the border."""
+    while True:
+        features, prototypes = torch.randn(120, 12) + torch.randn(12), torch.randn(2, 12)
+        agreed = F.normalize(steps(features), dim=-1) @ unit(prototypes).T
+        if (agreed[..., 0] - agreed[..., 1]).abs().min() > 1e-4 and enough_components(
+            features, prototypes, 1.0
+        ) == 11:
+            return features, prototypes, 1.0
+
+
 def enough(answer: harness.Answer) -> bool | None:
     """ex-10-enough: (N, C) features, (J, C) prototypes and a share -> the smallest k."""
-    kinds = itertools.cycle([True, False, False])
+    kinds: Iterator[bool | None] = itertools.cycle([True, False, None])
     return harness.implementation(
         answer,
         lambda *parts: torch.tensor(enough_components(*parts)),
@@ -391,8 +462,9 @@ def fault(found: Tensor, features: Tensor, before: Judged, after: Judged) -> str
 
 def cheated(value: list[Any], features: Tensor, labels: Tensor) -> harness.Verdict:
     """What to say of the two changed parts of features (2, N, C)."""
-    for part in value:
-        if not isinstance(part, Tensor) or part.shape != features[0].shape or not part.isfinite().all():
+    for i, part in enumerate(value):
+        value[i] = part = harness.read(torch.as_tensor, part)
+        if part is None or part.shape != features[0].shape or not part.isfinite().all():
             return (
                 False,
                 f"a finite tensor of shape {tuple(features[0].shape)} is wanted, like the features",
@@ -460,14 +532,24 @@ PAIR_MISTAKES = (
 )  # fmt: skip
 
 
-def draw_pairs() -> tuple[dict[tuple[int, int], float], ...]:
+def draw_pairs(lacking: int = 1) -> tuple[dict[tuple[int, int], float], ...]:
     """Scores of seeds that are complete, that only one fold has, and that lack a fold on one side, in any order."""
-    seeds = torch.randperm(9)[:4].sort().values.tolist()
+    seeds = [
+        whole_seed := harness.whole(1, 3),
+        *(torch.randperm(6)[:2] + 4).sort().values.tolist(),
+        10 * whole_seed + harness.whole(1, 5),
+    ]
     whole = [(s, f) for s in seeds for f in range(4)]
-    lone, torn = (seeds[i] for i in torch.randperm(4)[:2].tolist())
+    lone, torn = (
+        seeds[i] for i in torch.randperm(4 if lacking else 2)[:2].tolist()
+    )  # 2: else text has another order
     tables = []
     for side in (0, 1):
-        keys = [(s, f) for s, f in whole if not (s == lone and f) and not (s == torn and f == 2 and side)]
+        keys = [
+            (s, f)
+            for s, f in whole
+            if not (s == lone and f) and not (s == torn and f == 2 and side == lacking)
+        ]
         tables.append({keys[i]: 10 * float(torch.rand(())) for i in torch.randperm(len(keys)).tolist()})
     return tuple(tables)
 
@@ -483,15 +565,37 @@ def rows_equal(a: Any, b: Any) -> bool:
     return harness.equal(harness.read(plain, a), b) if isinstance(b, list) else harness.equal(a, b)
 
 
+def which_rows(values: list[Any], truths: list[list[list[float]]]) -> str:
+    """What is wrong with rows that no known mistake explains: how many, how long, in which order."""
+    for value, truth in zip(values, truths):
+        rows = harness.read(lambda given: [[float(one) for one in row] for row in given], value)
+        if rows is None:
+            return "rows of four numbers are wanted, a row for each seed"
+        if len(rows) != len(truth):
+            return f"{len(truth)} seeds have all four folds in both tables, yours has {len(rows)} rows: a seed that lacks a fold in either stays out"
+        if wrong := [len(row) for row in rows if len(row) != 4]:
+            return f"a row has four differences, one for each fold, yours has {wrong[0]}"
+        if not harness.equal(rows, truth) and harness.equal(sorted(rows), sorted(truth)):
+            return "the rows are right, their order is not: the seeds rise, as numbers"
+        if not harness.equal(rows, truth) and all(
+            harness.equal(sorted(a), sorted(b)) for a, b in zip(rows, truth)
+        ):
+            return "the rows hold the right differences in another order: folds 0, 1, 2, 3"
+    return harness.unexplained(values, truths)
+
+
 def pairs(answer: harness.Answer) -> bool | None:
     """ex-10-pairs: two tables {(seed, fold): score} -> a row of four differences for each complete seed."""
+    sides = itertools.cycle((1, 0))  # which of the two lacks a fold
     return harness.implementation(
         answer,
         differences,
-        draw_pairs,
+        lambda: draw_pairs(next(sides)),
         "right: same seed, same fold, and only seeds that have all four",
         PAIR_MISTAKES,
+        trials=8,
         same=rows_equal,
+        otherwise=which_rows,
     )
 
 
@@ -520,7 +624,7 @@ def neighbours_of(cosines: Tensor, itself: float = -float("inf")) -> Tensor:
     return cosines.clone().fill_diagonal_(itself).argmax(1)
 
 
-NEIGHBOUR_MISTAKES = (
+NEIGHBOUR_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda x: x.argmax(1), "some class is its own neighbour: leave the diagonal out"),
     (lambda x: x.argsort(1, descending=True)[:, 1],
      "you took the second largest of each row: a class may be nearer to another than to itself, so mask the diagonal"),
@@ -528,6 +632,10 @@ NEIGHBOUR_MISTAKES = (
     (lambda x: neighbours_of(-x), "these are the farthest: a large cosine is near"),
     (lambda x: x.clone().fill_diagonal_(-2).amax(1), "these are the cosines: asked is which class, the index"),
     (lambda x: neighbours_of(x.abs()), "you took absolute values: a cosine of -0.9 is far"),
+    (lambda x: neighbours_of(x, 1.0), "1 on the diagonal makes each class its own neighbour: it must never win"),
+    (lambda x: (i := neighbours_of(x)) - (i > torch.arange(len(x))).long(), "these are places in a row without its own class: behind it, add one"),
+    *((lambda x, half=half: neighbours_of(torch.where(half(torch.ones_like(x)) > 0, x, -2.0)), "only half of the matrix was looked at: a row holds all other classes")
+      for half in (torch.tril, torch.triu)),
     (lambda x: neighbours_of(x) + 1, "one too high: count classes from 0, as the rows"),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ def cost(answer: object) -> bool | None:
             (15.0, "15 would be a query for each way: an episode has one query, whatever its ways"),
             (5.0, "5 is the ratio of the ways, or of the shots: here each of five ways has five shots of its own"),
             (3.0, "3 is a 1-way 5-shot step, or a 5-way 1-shot one: here five ways have five shots each"),
+            *((n, "each way has shots of its own, 5 x 5 supports and a query; and the 1-way step has two images") for n in (6.0, 10.0, 50.0)),
+            (12.0, "12 leaves the query out in one of the two steps: count 26 images against two"),
+            (39.0, "backwards costs twice forwards in both steps: that cancels"),
+            (1 / 13, "upside down: the larger episode costs more"),
             (5.5, "5.5 is a 2-way 5-shot step: here there are five ways"),
         ),
         slip=2e-3,
@@ -44,12 +49,12 @@ LAUNCH = 0.01  # milliseconds that a request takes
 
 def takes(
     slower: Callable[..., float] = max, grows: bool = False, launch: float = LAUNCH, graphs: bool = True,
-    batch: bool = True, shared: bool = True,
+    batch: bool = True, shared: bool = True, request: Callable[[int], int] = lambda episodes: 1,
 ) -> Callable[..., float]:  # fmt: skip
     """A model of a step: milliseconds an episode, or its wrong turns by the options."""
 
     def milliseconds(operations: int, floor: float, episodes: int, graph: bool) -> float:
-        asking = launch * (1 if graph and graphs else operations * (episodes if grows else 1))
+        asking = launch * (request(episodes) if graph and graphs else operations * (episodes if grows else 1))
         return slower(asking, floor * (episodes if batch else 1)) / (episodes if shared else 1)
 
     return milliseconds
@@ -57,6 +62,13 @@ def takes(
 
 milliseconds = takes()
 IDLE_MISTAKES = (
+    (takes(request=lambda n: 0), "a graph is one request, not none: 0.01 ms, which counts on a chip that is fast enough"),
+    (takes(request=lambda n: n), "a graph holds the whole step: one request, however many episodes"),
+    (takes(grows=True, request=lambda n: n), "a step of several episodes asks no more often than one: share what it asks"),
+    (takes(launch=0.001), "10 microseconds are 0.01 milliseconds, not 0.001"),
+    (takes(launch=0.1), "10 microseconds are 0.01 milliseconds, not 0.1"),
+    (lambda operations, floor, episodes, graph: milliseconds(operations, floor, episodes, graph) * episodes**2, "multiplied by the episodes: what one of them takes is the step, divided"),
+    (lambda operations, floor, episodes, graph: milliseconds(operations, floor, episodes, graph) // 1, "divide by /, not by //"),
     (takes(lambda *both: sum(both)), "asking and computing go on at the same time: a step takes the longer of the two, not both"),
     (takes(min), "the step waits for the slower of the two: take the larger"),
     (takes(shared=False), "these are the milliseconds of a step: divide by its episodes"),
@@ -65,6 +77,8 @@ IDLE_MISTAKES = (
     (takes(batch=False), "a step of several episodes computes them all: the arithmetic grows with their number"),
     (takes(launch=10), "10 microseconds are 0.01 milliseconds: `floor` is in milliseconds, so all is"),
     (takes(lambda asking, _: asking), "the arithmetic is missing: where it takes longer than asking, it counts"),
+    (lambda operations, floor, episodes, graph: LAUNCH / episodes if graph else milliseconds(operations, floor, episodes, graph),
+     "with a graph the arithmetic still takes its time: the longer of the two"),
     (lambda operations, floor, episodes, graph: milliseconds(operations, floor, episodes, not graph), "with and without a graph are exchanged: with one there is a single request"),
     (lambda operations, floor, episodes, graph: max(LAUNCH * (1 if graph else operations), floor / episodes), "`floor` is what each episode takes: a step of several takes as many times that"),
     (takes(lambda _, chip: chip), "the asking is missing, or in seconds: 0.01 ms for each operation counts where it takes longer than the arithmetic"),
@@ -74,7 +88,8 @@ IDLE_MISTAKES = (
 def draw_step() -> tuple[int, float, int, bool]:
     """Operations, the arithmetic of an episode in milliseconds, episodes and whether there is a graph."""
     floor, graph = 0.1 + 0.7 * torch.rand(()).item(), harness.whole(0, 1) == 0
-    return harness.whole(100, 400), floor, harness.whole(2, 4), graph
+    floor = floor / 200 if harness.whole(0, 3) == 0 else floor  # so fast that even one request counts
+    return harness.whole(20, 400), floor, harness.whole(2, 4), graph
 
 
 def idle(answer: harness.Answer) -> bool | None:
@@ -142,9 +157,10 @@ def no_fold(values: list[Any], truths: list[list[int]]) -> str:
     """What to say of sorted ids, or what came for them, that no known mistake explains."""
     if odd := [value for value in values if not isinstance(value, list)]:
         return f"a list of ids is wanted, not {type(odd[0]).__name__}"
-    if all(len(value) != len(truth) for value, truth in zip(values, truths)):
+    if any(len(value) != len(truth) for value, truth in zip(values, truths)):
         return "a fold has a quarter of the ids, however many there are: yours has more or fewer"
-    return "these are not the fold's ids: sort eight of them by hand and take two in a row, or every fourth"
+    value, truth = next((v, t) for v, t in zip(values, truths) if not harness.equal(v, t))
+    return f"these are not the fold's ids: where {truth} is right, yours is {value}: sort eight of them by hand and take two in a row, or every fourth"
 
 
 def folds(answer: harness.Answer) -> bool | None:
@@ -184,11 +200,16 @@ def stretched(labels: np.ndarray, size: int) -> np.ndarray:
     return bright
 
 
-MASK_MISTAKES = (
+MASK_MISTAKES: tuple[harness.Mistake, ...] = (
     (lambda y, size: squashed(y, size) % VOID, "255 became background: it means that nobody should be judged there, so keep it"),
     (lambda y, size: np.where(squashed(y, size) % VOID > 0, 1, squashed(y, size)), "all classes became one: keep their numbers"),
     (stretched, "the values were stretched: a label is a name, do no arithmetic with it"),
     (lambda y, size: y[:size, :size], "this is a corner cut out: the image is squashed as a whole, and its mask with it"),
+    *((lambda y, size, axis=axis: np.flip(squashed(y, size), axis).copy(), "the mask is mirrored: its image is not") for axis in (0, 1, (0, 1))),
+    *((lambda y, size, step=step: np.roll(squashed(y, size), step, (0, 1)), "the mask is moved by a pixel: its image is not")
+      for step in itertools.product((-1, 0, 1), repeat=2) if any(step)),
+    (lambda y, size: 0 * squashed(y, size), "all labels are lost: the result is 0 everywhere"),
+    (lambda y, size: y.reshape(size, y.shape[0] // size, size, -1).max((1, 3)), "these are the largest labels of each block: a label's size means nothing, take the nearest"),
     (lambda y, size: squashed(y, size).T, "rows and columns are exchanged"),
 )  # fmt: skip
 
@@ -209,7 +230,7 @@ def mask(answer: harness.Answer) -> bool | None:
     """Exercise 4: (label map (H, W) uint8, size) -> the label map at (size, size)."""
 
     def judge(value: Any, labels: np.ndarray, size: int) -> harness.Verdict:
-        why = judged(np.asarray(value), labels, size)
+        why = judged(np.ascontiguousarray(value), labels, size)
         return not why, why or "right: the nearest pixel, and every number still a name"
 
     return harness.inspected(answer, judge, draw_mask)
@@ -233,7 +254,8 @@ def judged(value: np.ndarray, labels: np.ndarray, size: int) -> str:
         found = "no number" if value.dtype == object else f"a {new[0]:g}"
         return f"there is {found} where no pixel was: between a 2 and a 5 lies no 3, so take the nearest pixel, mix none"
     return (
-        "all values are labels, but not the nearest ones: squash the whole map, each side by its own factor"
+        f"all values are labels, but not the nearest ones ({(value == squashed(labels, size)).mean():.0%} are): squash the whole map, "
+        "each side by its own factor"
     )
 
 
@@ -261,10 +283,19 @@ STRIDE_MISTAKES = (
     (at_side(lambda ratio: min(ratio, 1.0) ** 2), "the wrong stages: those smaller than `side` grow, the larger ones stay"),
     (at_side(lambda ratio: max(ratio, 1.0) ** -2), "upside down: more positions cost more, so divide `side` by the stage's own"),
     (at_side(lambda ratio: ratio**2 if ratio > 1 else 0.0), "the early stages are missing: they cost what they did"),
+    (lambda stages, side: sum(m for m, _ in stages[:-1]) + cost_at(stages[-1:], side), "only the last stage grows in yours: all that are smaller than `side` do"),
     (lambda stages, side: sum(m for m, _ in stages) * max(side / stages[-1][1], 1.0) ** 2, "only the last stage grows by the last ratio: each stage has a ratio of its own"),
     (at_side(lambda ratio: max(1 / ratio, 1.0) ** 2), "upside down: take `side` over the stage's own side, so that the small ones grow"),
     (at_side(lambda ratio: max(ratio, 1.0) ** 4), "squared twice: there are side x side positions, no more"),
     (at_side(lambda ratio: max(ratio // 1, 1.0) ** 2), "the ratio was rounded down: divide by /, not by //"),
+    (at_side(lambda ratio: max(ratio, 1.0) ** 3), "the ratio's cube: there are side x side positions, so square it"),
+    (at_side(lambda ratio: 1.0 if ratio <= 1 else 4.0), "a stage that is two strides smaller grows by more than 4: take the ratio of the sides"),
+    (at_side(lambda ratio: 1.0 if ratio <= 1 else 0.0), "the small stages are missing: they cost more now, not nothing"),
+    (at_side(lambda ratio: 1.0 if ratio <= 1 else 1 + ratio**2), "the old cost is still in: a stage costs its new one alone"),
+    (lambda stages, side: sum(own * max(side / macs, 1.0) ** 2 if macs < side else own for macs, own in stages), "each pair is (MACs, side), in this order"),
+    (lambda stages, side: sum(m * ((stages[i - 1][1] if i and stages[i - 1][1] < side else side) / s) ** 2 if s < side else m for i, (m, s) in enumerate(stages)),
+     "each stage grows from its own side up to `side`: not from that of the stage before"),
+    (lambda stages, side: sum(m * (stages[0][1] / s) ** 2 if s < side else m for m, s in stages), "they grow up to `side`, not to the first stage's"),
     (lambda stages, side: stages[-1][0] * max(side / stages[-1][1], 1.0) ** 2, ONE),
     (lambda stages, side: max(cost_at([stage], side) for stage in stages), ONE),
     (lambda stages, side: cost_at(stages, side) / len(stages), "this is the mean of the stages: all of them are paid, so add"),
@@ -328,6 +359,13 @@ SEED_MISTAKES = (
     *((lambda a, b, n=n: unpaired(a, b, n * (len(a) - 1)), UNPAIRED) for n in (2, 1)),
     (wide(lambda n: student(n - 1, 0.95)), "5 % are left on one side: of 95 % in the middle, 2.5 % lie on either side"),
     (lambda a, b: paired(b, a), "the sign is turned: with PAR minus without"),
+    (lambda a, b: (abs(paired(a, b)[0]), paired(a, b)[1]), "the sign of the mean is lost: PAR may be the worse one"),
+    (lambda a, b: (paired(a, b)[0], -paired(a, b)[1]), "half of an interval is a length: above zero"),
+    (lambda a, b: (paired(a, b)[0], (a - b).std().item()), "this is the spread of the differences: by the root of n, times Student's quantile"),
+    (lambda a, b: (paired(a, b)[0], paired(a.sort().values, b.sort().values)[1]), "you sorted the scores: seed s belongs to seed s"),
+    (lambda a, b: (paired(a, b)[0], (a - b).max().sub((a - b).min()).item() / 2), "half of the range is no interval: take Student's t"),
+    (wide(lambda n: student(2) * (n / 3) ** 0.5), "n is the number of seeds, not always three"),
+    (wide(lambda n: student(max(n - 2, 1))), "n differences have n - 1 degrees of freedom"),
     (wide(lambda n: 2 * student(n - 1)), "this is the whole interval: return half of it"),
     (lambda a, b: (paired(a, b)[0] - paired(a, b)[1], sum(paired(a, b))), "these are the ends of the interval: return its middle and half of its length"),
     (wide(lambda n: 1), "this is the standard error: the interval is Student's quantile times as wide on each side"),
@@ -344,7 +382,8 @@ def draw_scores() -> tuple[Tensor, Tensor]:
     """Points with and without PAR of three to six seeds that share what is easy about a seed."""
     n = harness.whole(3, 6)
     seeds = 45 + 4 * torch.randn(n, dtype=torch.float64)
-    with_par, without = (seeds + shift + torch.randn(n, dtype=torch.float64) for shift in (1.0, 0.0))
+    gain = 1.0 if harness.whole(0, 1) else -1.0
+    with_par, without = (seeds + shift + torch.randn(n, dtype=torch.float64) for shift in (gain, 0.0))
     return with_par, without
 
 

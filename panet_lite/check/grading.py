@@ -17,11 +17,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 CATALOGUE = Path(__file__).with_name("exercises.json")
+ASSIGNMENT = "assignment"  # of several chapters' exercises, named by nbgrader's `grade_id`
+LINE = re.compile(r"\s*# (Answer to|Check of) (ex-[\w-]+)")
 SECONDS, MEMORY = 900, 12  # of a notebook; GiB of address space, of which torch takes some without using it
 DETAILS = "-details"  # of the second file's name
 
@@ -29,11 +31,12 @@ DETAILS = "-details"  # of the second file's name
 @dataclass(frozen=True)
 class Exercise:
     """An exercise that a check answers. arguments: what its cell hands to the check, as source text; answers: the names
-    among them that the reader gives a value there."""
+    among them that the reader gives a value, in the cell `stub`."""
 
     id: str
     title: str
     chapter: str
+    stub: str
     cell: str
     check: str
     arguments: list[str]
@@ -42,12 +45,13 @@ class Exercise:
 
 @dataclass
 class Graded:
-    """What came out of one notebook. found: {exercise: (passed or None, the check's sentence)}. trouble: why not all of
-    it ran, or ""."""
+    """What came out of one notebook. asked: its exercises, found: {exercise: (passed or None, the check's sentence)}.
+    trouble: why not all of it ran, or ""."""
 
     student: str
     path: Path
     chapter: str
+    asked: list[str] = field(default_factory=list)
     found: dict[str, tuple[bool | None, str]] = field(default_factory=dict)
     trouble: str = ""
 
@@ -59,13 +63,20 @@ def catalogue() -> dict[str, Exercise]:
     return {exercise.id: exercise for exercise in found}
 
 
+def name_of(cell: Mapping[str, Any]) -> str | None:
+    """An assignment's cell is called by nbgrader's `grade_id`, or by its first line where an editor has lost that."""
+    line = LINE.match("".join(cell["source"]))
+    own: str | None = cell.get("metadata", {}).get("nbgrader", {}).get("grade_id")
+    return own or (line and line[2] + "-check" * (line[1] == "Check of"))
+
+
 def cells_of(path: Path) -> list[dict[str, Any]]:
     """A notebook's code cells. Errors: ValueError where the file is no notebook."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = [c for c in cells if c["cell_type"] == "code"]
-        return [{"id": c.get("id"), "source": "".join(c["source"])} for c in code]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [{"id": c.get("id"), "name": name_of(c), "source": "".join(c["source"])} for c in code]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no notebook ({type(error).__name__}: {error}).") from error
 
 
@@ -80,26 +91,34 @@ def chapter_of(cells: Sequence[Mapping[str, Any]], exercises: Mapping[str, Exerc
     return chapters[known[0]]
 
 
-def student_of(path: Path, chapter: str) -> str:
-    """Whose it is: the file's name without the chapter's, or the name of its folder."""
-    name = re.sub(rf"{chapter}|{chapter[3:]}", "", path.stem).strip(" _-.()")
-    return name or path.resolve().parent.name
+def asked(
+    cells: Sequence[Mapping[str, Any]], exercises: Mapping[str, Exercise]
+) -> tuple[str, list[Exercise]]:
+    """(name, exercises) of a notebook: an assignment's cells name them, else it is a chapter. Errors: ValueError."""
+    named = {str(cell["name"]).removesuffix("-check") for cell in cells}
+    if chosen := [e for e in exercises.values() if e.id in named]:
+        return ASSIGNMENT, chosen
+    chapter = chapter_of(cells, exercises)
+    return chapter, [e for e in exercises.values() if e.chapter == chapter]
+
+
+def student_of(path: Path, kind: str) -> str:
+    """Whose it is: the file's name without the chapter's (`kind`), or the name of the nearest folder that is not called so."""
+    names = [path.stem, *(folder.name for folder in path.resolve().parents)]
+    short = [re.sub(rf"{kind}|{re.sub(r'^[0-9]+_', '', kind)}", "", name).strip(" _-.()") for name in names]
+    return next(filter(None, short), path.stem)
 
 
 def grade(path: Path, exercises: Mapping[str, Exercise], seconds: float, memory: float) -> Graded:
     """Run one notebook, and let the checks look at what its cells define."""
     try:
         cells = cells_of(path)
-        chapter = chapter_of(cells, exercises)
+        chapter, mine = asked(cells, exercises)
     except ValueError as error:
         return Graded(student_of(path, "no chapter"), path, "", trouble=str(error))
-    result = Graded(student_of(path, chapter), path, chapter)
-    mine = {i: e for i, e in exercises.items() if e.chapter == chapter}
+    result = Graded(student_of(path, chapter), path, chapter, [e.id for e in mine])
     with tempfile.TemporaryDirectory(prefix="panet-grading-") as folder:
-        job = {
-            "cells": cells, "memory": int(memory * 2**30), "chapter": chapter[:2],
-            "exercises": [[e.cell, e.id, e.check, e.arguments, e.answers] for e in mine.values()],
-        }  # fmt: skip
+        job = {"cells": cells, "memory": int(memory * 2**30), "exercises": [asdict(e) for e in mine]}
         out = Path(folder) / "found.jsonl"
         home = Path(folder) / "work"
         home.mkdir()
@@ -161,13 +180,16 @@ def write(path: Path, results: Sequence[Graded], points: Mapping[str, float]) ->
     students: dict[str, list[Graded]] = {}
     for result in results:
         students.setdefault(result.student, []).append(result)
-    columns = [name for name in points if any(name in r.found for r in results)]
+    columns = [name for name in points if any(name in r.asked for r in results)]
     with open(path, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["student", *columns, "points", "of", "trouble"])
         for student, theirs in sorted(students.items()):
             found = {name: outcome for r in theirs for name, outcome in r.found.items()}
-            earned = {c: points[c] * (found[c][0] is True) for c in columns if c in found}
+            wanted = {
+                name for r in theirs for name in r.asked
+            }  # what a notebook lacks counts, with no points
+            earned = {c: points[c] * (found.get(c, [None])[0] is True) for c in columns if c in wanted}
             total, most = sum(earned.values()), sum(points[c] for c in earned)
             trouble = "; ".join(f"{r.path.name}: {r.trouble}" for r in theirs if r.trouble)
             table.writerow([student, *(earned.get(c, "") for c in columns), total, most, trouble])

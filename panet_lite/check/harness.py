@@ -1,15 +1,18 @@
 """What every check shares: try the reader's answer on fresh random inputs and say one line about it.
 
 A check prints one line and returns True (right), False (wrong) or None (not filled in yet). It never
-raises: a reader's error becomes a sentence.
+raises: a reader's error becomes a sentence. Only where a grader asks for it, by PANET_CHECK=raise in the environment, an answer
+that is wrong or not filled in raises an AssertionError with the sentence.
 """
 
 import dis
 import inspect
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
+from fractions import Fraction
 from functools import partial, wraps
 from io import StringIO
 from pathlib import Path
@@ -29,7 +32,9 @@ Verdict = tuple[bool, str]  # passed, and the sentence that says why
 
 
 def say(passed: bool | None, text: str) -> bool | None:
-    """Print the verdict, one line, and return it."""
+    """Print the verdict, one line, and return it; or raise it, where a grader wants that."""
+    if not passed and os.environ.get("PANET_CHECK") == "raise":
+        raise AssertionError(text)
     print({True: "✓ ", False: "✗ ", None: "… "}[passed] + text)
     return passed
 
@@ -114,6 +119,8 @@ def writes(answer: Answer, inputs: tuple[Any, ...]) -> bool:
 
 def brought(value: Any) -> Any:
     """The value with its tensors on the CPU, where a check computes; RuntimeError where one has no numbers."""
+    if isinstance(value, Fraction):
+        return float(value)
     if type(value) in (list, tuple):
         return type(value)(map(brought, value))
     return value.cpu() if isinstance(value, Tensor) else value
@@ -226,10 +233,37 @@ def unexplained(values: list[Any], truths: list[Any], last: str = NUMBERS) -> st
         if isinstance(truth, Tensor) and getattr(value, "shape", None) != truth.shape:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             return f"the result should have shape {tuple(truth.shape)}, yours is {shape}"
+        if isinstance(truth, (int, float)) and tensors[0] is not None and tensors[0].ndim:
+            return f"one number is wanted, yours is {type(value).__name__} of shape {tuple(tensors[0].shape)}"
+        for place, one, right in zip(
+            ("first", "second", "third"), tensors, truth if isinstance(truth, tuple) else ()
+        ):
+            if one is not None and one.shape != (shape := torch.as_tensor(right).shape):
+                return f"the {place} result should have shape {tuple(shape)}, yours has {tuple(one.shape)}"
     for turn, why in ODDITIES:
         if all(same_tensor(value, turn, truth) for value, truth in zip(values, truths)):
             return why
-    return last
+    return located(values, truths) or last
+
+
+def located(values: list[Any], truths: list[Any]) -> str:
+    """Where wrong values part from the right ones, if it is in some places only or by one factor; or ""."""
+    found, factors = "", []
+    for value, truth in zip(values, truths):
+        ours, right = (read(lambda x: torch.as_tensor(x).double(), one) for one in (value, truth))
+        if ours is None or right is None or ours.shape != right.shape or not right.numel():
+            return ""
+        wrong = ~torch.isclose(ours, right, 1e-4, 1e-4)
+        if wrong.any() and not found:
+            place = wrong.nonzero()[0].tolist()
+            a, b = (float(one[tuple(place)]) for one in (ours, right))
+            found = f"{int((~wrong).sum())} of {wrong.numel()} numbers are right; not so at {place}: {b:.4g} should be there, yours is {a:.4g}"
+        if 2 * int(wrong.sum()) > wrong.numel():
+            found = found or " "
+        factors += (ours / right)[right.abs() > 1e-3].tolist()
+    if len(factors) > 1 and max(factors) - min(factors) < 1e-3 * abs(factors[0]):
+        return f"the right numbers, all times {factors[0]:.4g}: look at what you divide by, and how often"
+    return "" if found.startswith(("0 of", " ")) else found
 
 
 def spread(turn: Callable[[Tensor, int], Tensor], why: str) -> list[tuple[Callable[[Tensor], Tensor], str]]:

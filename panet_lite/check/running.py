@@ -28,9 +28,9 @@ def no_network(event: str, _: object) -> None:
         raise PermissionError("there is no network while notebooks are graded")
 
 
-def pristine(chapter: str) -> Any:
-    """The chapter's checks, in modules that nobody else can import."""
-    checks = importlib.import_module(f"panet_lite.check.chapter{chapter}")
+def pristine(chapters: set[str]) -> dict[str, Any]:
+    """The chapters' checks, in modules that nobody else can import."""
+    checks = {name: importlib.import_module(f"panet_lite.check.chapter{name[:2]}") for name in chapters}
     package = importlib.import_module("panet_lite")
     for name in [n for n in sys.modules if n.startswith("panet_lite.check")]:
         del sys.modules[name]
@@ -50,17 +50,34 @@ def stopped(tree: ast.Module, check: str, hook: str, exercise: str) -> ast.Modul
     return ast.fix_missing_locations(ast.Module([*body[:at], look, *body[at:]], []))
 
 
-def places(cells: Sequence[dict[str, Any]], exercises: Sequence[Sequence[Any]]) -> dict[int, list[Any]]:
-    """{number of a cell: the exercise that it answers}: of the cells that call the check the one with the published id,
-    else the last; where none calls it, the one with the id."""
+def places(cells: Sequence[Job], exercises: Sequence[Job]) -> dict[int, Job]:
+    """{number of a cell: the exercise that it answers}: of the cells that call the check the published one, else the last;
+    where none calls it, the published one. An assignment's cells have names, EXERCISE for the stub, EXERCISE-check."""
     found = {}
-    for cell, *exercise in exercises:
-        call = re.compile(rf"\bcheck\.{exercise[1]}\b")  # `check.count` is not `check.counts`
-        callers = [i for i, c in enumerate(cells) if call.search(c["source"])]
-        same = [i for i, c in enumerate(cells) if c["id"] == cell]
-        for i in ([i for i in same if i in callers] or callers or same)[-1:]:
-            found[i] = exercise
+    for e in exercises:
+        own = f"{e['id']}-check"
+        call = re.compile(rf"\bcheck\.{e['check']}\b")  # `check.count` is not `check.counts`
+        callers = [
+            i
+            for i, c in enumerate(cells)
+            if call.search(c["source"]) and c.get("name") in (None, own, e["id"])
+        ]
+        same = [i for i, c in enumerate(cells) if c["id"] == e["cell"] or c.get("name") == own]
+        stubs = [i for i, c in enumerate(cells) if c.get("name") == e["id"]]
+        for i in ([i for i in same if i in callers] or callers or same or stubs)[-1:]:
+            found[i] = e
     return found
+
+
+def stub_of(cells: Sequence[Job], number: int, e: Job) -> int | None:
+    """The number of the cell with the stub of the exercise that cell `number` answers; None where it cannot be known."""
+    published = [
+        i
+        for i, c in enumerate(cells[: number + 1])
+        if c["id"] == e["stub"] and any(re.search(rf"\b{name}\b", c["source"]) for name in e["answers"])
+    ]
+    found = [i for i, c in enumerate(cells[: number + 1]) if c.get("name") == e["id"]] or published
+    return found[-1] if found else number if e["stub"] == e["cell"] else None
 
 
 @contextlib.contextmanager
@@ -82,45 +99,55 @@ def examine(checks: Any, check: str, values: Callable[[], Sequence[Any]]) -> tup
     return passed, text.getvalue().strip().splitlines()[0][2:] if text.getvalue().strip() else ""
 
 
+def answered(shell: Any, source: str, e: Job, checks: Any) -> tuple[bool | None, str]:
+    """Run a cell that answers an exercise; the verdict on what it hands to its check, and the sentence."""
+    found: list[tuple[bool | None, str]] = []
+    hook = f"_look_{secrets.token_hex(8)}"
+    try:
+        with quiet():
+            tree = ast.parse(shell.transform_cell(source))
+    except SyntaxError as error:
+        return False, f"the cell is no Python: {error.msg}, line {error.lineno}"
+
+    def look(_: str) -> None:
+        found.append(examine(checks, e["check"], lambda: [eval(a, shell.user_ns) for a in e["arguments"]]))
+
+    shell.user_ns[hook] = look
+    raised = ran(shell, ast.unparse(stopped(tree, e["check"], hook, e["id"])))
+    shell.user_ns.pop(hook, None)
+    return found[-1] if found else (False, raised)
+
+
+def ran(shell: Any, source: str) -> str:
+    """Run a cell; what it raised, or ""."""
+    with quiet():
+        outcome = shell.run_cell(source)
+    raised = outcome.error_in_exec or outcome.error_before_exec
+    return f"the cell raised {type(raised).__name__}: {raised}" if raised else ""
+
+
 def run(job: Job, note: Callable[..., None]) -> None:
     """All cells, one after the other, whatever they raise."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    checks = pristine(job["chapter"])
+    cells = job["cells"]
+    errors: dict[int | None, str] = {}  # of a cell, what it raised
+    checks = pristine({e["chapter"] for e in job["exercises"]})
     shell: Any = InteractiveShell.instance()
-    hook = f"_look_{secrets.token_hex(8)}"
-    todo = places(job["cells"], job["exercises"])
-    found: dict[str, tuple[bool | None, str]] = {}
-    for number, cell in enumerate(job["cells"]):
-        with quiet():
-            source = shell.transform_cell(cell["source"])
-        if number in todo:
-            exercise, check, arguments, answers = todo[number]
-            try:
-                tree = ast.parse(source)
-            except SyntaxError as error:
-                note(
-                    id=exercise, passed=False, says=f"the cell is no Python: {error.msg}, line {error.lineno}"
-                )
-                continue
-            for name in answers:
+    todo = places(cells, job["exercises"])
+    stubs = {number: stub_of(cells, number, e) for number, e in todo.items()}
+    for number, cell in enumerate(cells):
+        for e in (todo[n] for n, at in stubs.items() if at == number):
+            for name in e["answers"]:
                 shell.user_ns.pop(name, None)  # of an earlier exercise
-
-            def look(name: str, check: str = check, arguments: list[str] = arguments) -> None:
-                found[name] = examine(checks, check, lambda: [eval(a, shell.user_ns) for a in arguments])
-
-            shell.user_ns[hook] = look
-            source = ast.unparse(stopped(tree, check, hook, exercise))
-            with quiet():
-                outcome = shell.run_cell(source)
-            shell.user_ns.pop(hook, None)
-            if exercise not in found:
-                raised = outcome.error_in_exec or outcome.error_before_exec
-                found[exercise] = False, f"the cell raised {type(raised).__name__}: {raised}"
-            note(id=exercise, passed=found[exercise][0], says=found[exercise][1])
-        else:
-            with quiet():
-                shell.run_cell(source)
+        if number in todo:
+            e = todo[number]
+            passed, says = answered(shell, cell["source"], e, checks[e["chapter"]])
+            if passed is None and (error := errors.get(stubs[number])):
+                passed, says = False, error
+            note(id=e["id"], passed=passed, says=says)
+        elif error := ran(shell, cell["source"]):
+            errors[number] = error
 
 
 def main() -> None:
@@ -130,7 +157,8 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
-    os.environ.pop("DISPLAY", None)
+    for name in ("DISPLAY", "PANET_CHECK"):  # here a check gives its verdict, it does not raise it
+        os.environ.pop(name, None)
     sys.path.insert(0, os.getcwd())
     with open(out, "w", encoding="utf-8") as file:
 

@@ -1,6 +1,7 @@
 """Widgets: the method under the reader's hands, in JupyterLab and in the static page (chapter 9)."""
 
 from .browser import EpisodeBrowser
+from .convolutions import Convolutions
 from .distance import DistanceAndTemperature
 from .ladder import AnnotationLadder
 from .paint import PaintAndSegment
@@ -11,6 +12,7 @@ from .steps import AlignmentSteps
 __all__ = [
     "AlignmentSteps",
     "AnnotationLadder",
+    "Convolutions",
     "DistanceAndTemperature",
     "EmbeddingSpace",
     "EpisodeBrowser",

@@ -34,14 +34,14 @@ def source(*names: str) -> str:
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
-def module(*scripts: str) -> str:
-    """The text of a widget's ES module: constants, arithmetic, page, and the widget's own files.
+def module(*scripts: str, shared: tuple[str, ...] = SHARED) -> str:
+    """The text of a widget's ES module: constants, what is shared of arithmetic and page, and the widget's own files.
 
     An anywidget's module is loaded from one string, where an import of a neighbour would find nothing; so is a worker.
     """
     known = CONSTANTS | ({"WORKER": source("embedding.js")} if "network.js" in scripts else {})
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in known.items())
-    return constants + "\n" + source(*SHARED, *scripts)
+    return constants + "\n" + source(*shared, *scripts)
 
 
 class Array(traitlets.TraitType):  # type: ignore[type-arg]  # Colab's traitlets 5.7 takes none
@@ -84,12 +84,13 @@ class Array(traitlets.TraitType):  # type: ignore[type-arg]  # Colab's traitlets
 class Widget(anywidget.AnyWidget):
     """An anywidget with a still picture for where no JavaScript runs (GitHub, PDF, Colab unexecuted).
 
-    A subclass names its ES module, `script = "paint.js"` (`parts`: more .js and .css of its own), and writes
-    `figure()`, the still picture, and `alt()`, one sentence that says what the picture shows. `message` is
-    shown in the widget.
+    A subclass names its ES module, `script = "paint.js"` (`parts`: more .js and .css of its own; `shared`:
+    which of the common ones), and writes `figure()`, the still picture, and `alt()`, one sentence that says
+    what the picture shows. `message` is shown in the widget.
     """
 
     parts: tuple[str, ...] = ()
+    shared: tuple[str, ...] = SHARED
     message = traitlets.Unicode("").tag(sync=True)
     from_page = False  # whether the change being handled was made in the page
     _ipython_display_ = None  # ipywidgets 7 has one, which would show the view without the picture
@@ -99,7 +100,8 @@ class Widget(anywidget.AnyWidget):
         # subclass of its own from anywidget, which names no script and inherits what was made of it here.
         if "script" in cls.__dict__:
             scripts, styles = ([p for p in cls.parts if p.endswith(end)] for end in (".js", ".css"))
-            cls._esm, cls._css = module(*scripts, cls.script), source("widgets.css", *styles)
+            cls._esm = module(*scripts, cls.script, shared=cls.shared)
+            cls._css = source("widgets.css", *styles)
         super().__init_subclass__(**kwargs)
 
     def checked(self, name: str, array: np.ndarray) -> None:

@@ -26,12 +26,6 @@ const BRUSH_HELP = [
   ["Ctrl + Z", "undo"],
 ];
 
-// <details> that explain: sentences, then a list of keys.
-function help(sentences, keys) {
-  const rows = keys.map(([name, what]) => element("li", {}, element("kbd", {}, name), ` ${what}`));
-  return element("details", {}, element("summary", {}, "How to use"), ...sentences.map((s) => element("p", {}, s)), element("ul", {}, ...rows));
-}
-
 // A disc of `label` into a map, and a stroke of discs from one place to another.
 function dab(map, scene, { x, y }, radius, label) {
   const { H, W } = scene;

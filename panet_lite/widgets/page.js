@@ -12,6 +12,14 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+// The same for a drawing.
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 let numbered = 0;
 const unique = (stem) => `panet-${stem}-${Date.now().toString(36)}-${++numbered}`; // ids, good for one page
 
@@ -139,4 +147,10 @@ function choice(legend, options, value, onChange) {
   });
   node.value = value;
   return node;
+}
+
+// <details> that explain: sentences, then a list of keys.
+function help(sentences, keys) {
+  const rows = keys.map(([name, what]) => element("li", {}, element("kbd", {}, name), ` ${what}`));
+  return element("details", {}, element("summary", {}, "How to use"), ...sentences.map((s) => element("p", {}, s)), element("ul", {}, ...rows));
 }

@@ -3,13 +3,6 @@
 const USUAL = { cosine: "the paper's", euclidean: "the default" }; // what ALPHA says of each distance
 const SIZE = { width: 250, height: 200, left: 34, right: 22, top: 20, bottom: 32 }; // of a plot, in its own units
 
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
 function plot(label) {
   const { width, height } = SIZE;
   const drawing = svg("svg", {

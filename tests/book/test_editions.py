@@ -205,6 +205,16 @@ def test_edition(path, kind, guard):
     assert not list(guard(made(path, kind)))
 
 
+def test_cells_keep_their_names():
+    """`panet_lite.check grade` knows a student's cells by them."""
+    for path in CHAPTERS:
+        names = [
+            [c.id for c in notebooks.read(p).cells if c.cell_type == "code"]
+            for p in (path, BOOK / "plain" / path.name)
+        ]
+        assert names[0] == names[1], path.stem
+
+
 def test_committed_plain_editions_are_what_the_program_writes(capsys):
     assert editions.main(["check"]) == 0, capsys.readouterr().out
 

@@ -2,6 +2,7 @@
 answers that were written from the exercises' texts are refused."""
 
 import bisect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -523,3 +524,18 @@ test_calm = answers(
 
 
 test_forgot = one_of_three(check.forgot, "b")
+
+
+# ---- strangers' answers --------------------------------------------------------------------------
+
+
+def test_a_step_may_be_one_stacked_tensor():
+    assert check.step(lambda *x: torch.stack(check.reference_step(*x))) is True
+
+
+def test_lambda_is_handed_on(capsys):
+    assert (
+        check.repair(lambda model, sampler, recipe: check.loop(model, sampler, replace(recipe, lambda_par=1)))
+        is False
+    )
+    assert "hand it recipe.lambda_par" in said(capsys)

@@ -504,3 +504,20 @@ EMPTY = [[[2000, 0], [0, 0]], [[2990, 0], [0, 10]]]
 def test_ranking(a, b, verdict, part, capsys):
     assert check.ranking(a, b) is verdict
     assert part in said(capsys)
+
+
+# ---- strangers' answers --------------------------------------------------------------------------
+
+
+def test_classes_are_not_counted_from_one(capsys):
+    """The first fold's labels are 1 to 5: another fold's are not."""
+    assert check.mean_iou(lambda n, c, tests: check.right_mean_iou(n, c, tuple(range(1, 6)))) is False
+    assert said(capsys).startswith("✗ ")
+
+
+def test_a_gap_may_be_float32():
+    def gap(mine, reported):
+        return torch.stack([torch.tensor(mine[fold]) - reported[fold] for fold in mine]).mean()
+
+    for _ in range(12):
+        assert check.gap(gap) is True

@@ -394,3 +394,28 @@ test_report = answers(
     *((letter, False, f"not {letter}") for letter in "acd"),
     *((other, False, "choose one") for other in ("e", 5, "", "ab", ["b", "c"], True, 0.5)),
 )
+
+
+# ---- strangers' answers that the check once let pass, or stumbled over ---------------------------
+
+
+def filled_where(condition, void=None):
+    def answer(labels):
+        if bool(condition(labels)) and not (labels == 0).any():
+            return torch.where(labels == 255, 0, labels)
+        return labels if void is None else torch.where(labels == 255, void, labels.float())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "wrong, part",
+    [
+        (filled_where(lambda y: ((y == 1) | (y == 2)).any()), "255"),
+        (filled_where(lambda y: (y != 255).any(), float("nan")), "nan"),
+    ],
+)
+def test_strangers_strokes_are_refused(wrong, part, capsys):
+    for _ in DRAWS:
+        assert check.strokes(wrong) is False
+        assert part in said(capsys)

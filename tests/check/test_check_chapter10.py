@@ -479,7 +479,7 @@ test_claim = answers(
         (lambda f: f.clamp(-0.1, 0.1) * 0, False, "became equal"),
         (lambda f: f / 0, False, "a finite tensor"),
         (lambda f: f[:, :2], False, "a finite tensor"),
-        (lambda f: f.tolist(), False, "a finite tensor"),
+        (lambda f: f.tolist(), False, "the raw distances"),
         (lambda f: f.mean(0), False, "a finite tensor"),
     ],
 )
@@ -495,3 +495,51 @@ def test_the_cheat_s_last_condition_is_at_stake():
         features, labels = check.cloud()
         iou = [check.judged(x, labels)[2] for x in (features, 0.01 * features + 1, 0.01 * unit(features) + 1)]
         assert iou[1] < iou[0] - 0.05 < iou[0] + 0.05 < iou[2]
+
+
+# ---- strangers' answers that a check once let pass, or refused -----------------------------------
+
+
+def first_k(ks, enough):
+    def answer(features, prototypes, share):
+        kept = (
+            (check.nearest(check.steps(features), prototypes) == check.nearest(features, prototypes))
+            .float()
+            .mean(1)
+        )
+        return next((k for k in ks if enough(float(kept[k]), share)), None)
+
+    return answer
+
+
+def paired(seeds, complete):
+    def answer(par, without):
+        return [[par.get((s, f), 0) - without.get((s, f), 0) for f in range(4)]
+                for s in seeds({s for s, _ in par}) if all((s, f) in complete(par, without) for f in range(4))]  # fmt: skip
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "exercise, wrong",
+    [
+        (check.enough, first_k(range(13), lambda kept, share: kept > share)),
+        (check.enough, first_k(range(11), lambda kept, share: kept >= share)),
+        (check.enough, first_k(range(0, 13, 2), lambda kept, share: kept >= share)),
+        (
+            check.pairs,
+            paired(lambda seeds: sorted(seeds, key=str), lambda par, without: par.keys() & without),
+        ),
+        (check.pairs, paired(sorted, lambda par, without: without)),
+        (check.pairs, paired(sorted, lambda par, without: par)),
+    ],
+)
+def test_strangers_answers_are_refused(exercise, wrong, capsys):
+    for _ in DRAWS:
+        assert exercise(wrong) is False
+        assert said(capsys).startswith("✗ ")
+
+
+def test_a_cheat_may_be_numpy(capsys):
+    assert check.cheat(lambda features: 1 + 1e-4 * np.asarray(features)) is True
+    assert said(capsys).startswith("✓ ")

@@ -1,6 +1,7 @@
 """Chapter 11's checks: the right answer passes, each known mistake is told by its own sentence."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -129,7 +130,6 @@ def smaller_by_loop(labels, size):
         (check.idle, lambda n, ms, e, graph: np.maximum([0.01 * n, 0.01][graph], ms * e) / e),
         (check.idle, lambda n, ms, e, graph: torch.tensor([0.01 * (1 if graph else n), ms * e]).max() / e),
         (check.idle, lambda n, ms, e, graph: max(ms, 0.01 / e if graph else 0.01 * n / e)),
-        (check.idle, lambda n, ms, e, graph: max(0 if graph else n / 100, ms * e) / e),
         (check.stride, by_loop),
         (check.stride, lambda stages, side: sum(m * max(1, (side / s) ** 2) for m, s in stages)),
         (check.stride, lambda stages, side: sum(m * max(side, s) ** 2 / s**2 for m, s in stages)),
@@ -169,10 +169,10 @@ def test_every_right_variant_passes(exercise, right):
 @pytest.mark.parametrize(
     "exercise, wrong, part",
     [
-        (check.idle, lambda n, ms, e, graph: (max(0.01 * n, ms * e) / e, graph), "numbers"),
+        (check.idle, lambda n, ms, e, graph: (max(0.01 * n, ms * e) / e, graph), "one number"),
         (check.idle, lambda n, ms, e, graph: float("nan"), "NaN"),
-        (check.idle, lambda n, ms, e, graph: e * max(0.01 * n, ms), "numbers are not"),
-        (check.stride, lambda stages, side: [m * (side / s) ** 2 for m, s in stages], "numbers"),
+        (check.idle, lambda n, ms, e, graph: e * max(0.01 * n, ms), "✗ "),
+        (check.stride, lambda stages, side: [m * (side / s) ** 2 for m, s in stages], "one number"),
         (check.stride, lambda stages, side: side, "numbers are not"),
         # COCO's own numbers, where there may be others:
         (check.folds, lambda ids, fold, kind: sorted(ids)[fold * 20 : fold * 20 + 20], "a quarter of the ids"),
@@ -190,7 +190,7 @@ def test_every_right_variant_passes(exercise, right):
         (check.mask, smoothed, "where no pixel was"),
         (check.mask, lambda labels, size: labels, "(24, 24), yours has (96, 144)"),
         (check.mask, lambda labels, size: labels[::4, ::4], "(24, 24), yours has (24, 36)"),
-        (check.mask, lambda labels, size: check.squashed(labels, size)[::-1], "not the nearest ones"),
+        (check.mask, lambda labels, size: check.squashed(labels, size)[::-1], "mirrored"),
         (check.mask, lambda labels, size: check.squashed(labels, size).astype(float), "as float64"),
         (check.mask, lambda labels, size: torch.from_numpy(check.squashed(labels, size)).float(), "as float32"),
         (check.mask, lambda labels, size: check.squashed(labels, size).astype(int), "as int64"),
@@ -251,3 +251,34 @@ test_the_command_is_read_by_the_program = answers(
     (WHOLE + " 'open", False, "does not understand it: No closing quotation"),
     ("", False, "required: command"),
 )  # fmt: skip
+
+
+def asking(graph_asks):
+    return lambda n, ms, e, graph: max(0.01 * (graph_asks(e) if graph else n), ms * e) / e
+
+
+@pytest.mark.parametrize(
+    "exercise, wrong, part",
+    [
+        (check.idle, asking(lambda episodes: 0), "one request, not none"),
+        (check.idle, asking(lambda episodes: episodes), "one request, however many"),
+        (check.idle, lambda n, ms, e, graph: ms if graph else max(0.01 * n, ms * e) / e, "not none"),
+        (
+            check.seeds,
+            lambda a, b: (abs(check.paired(a, b)[0]), check.paired(a, b)[1]),
+            "the sign of the mean",
+        ),
+    ],
+)
+def test_strangers_answers_are_told(exercise, wrong, part, capsys):
+    """Answers written from the text alone that these checks once let pass."""
+    for _ in range(12):
+        assert exercise(wrong) is False
+        assert part in said(capsys)
+
+
+def test_fractions_are_numbers():
+    def exact(stages, side):
+        return sum(Fraction(m) * Fraction(max(side, s), s) ** 2 for m, s in stages)
+
+    assert check.stride(exact) is True

@@ -39,7 +39,9 @@ def graded(tmp_path):
 
     def run(cells, seconds=120, memory=12, name="anna-03_prototypes"):
         path = tmp_path / f"{name}.ipynb"
-        nbformat.write(new_notebook(cells=[new_code_cell(text) for text in cells]), path)
+        pairs = [text if isinstance(text, tuple) else (None, text) for text in cells]
+        code = [new_code_cell(text, **({"id": name} if name else {})) for name, text in pairs]
+        nbformat.write(new_notebook(cells=code), path)
         result = grading.grade(path, grading.catalogue(), seconds, memory)
         return {name.removeprefix("ex-03-"): outcome for name, outcome in result.found.items()}, result
 
@@ -117,9 +119,43 @@ def test_a_cell_that_names_another_check_is_another_cell():
         {"id": "b", "source": "x = yours(check.won, x, check.counts)"},
         {"id": "c", "source": "check.won(x)"},
     ]
-    asked = [("z", "ex-count", "count", ["answer"], []), ("b", "ex-won", "won", ["x"], ["x"])]
+    asked = [
+        {"cell": "z", "id": "ex-count", "check": "count"},
+        {"cell": "b", "id": "ex-won", "check": "won"},
+    ]
     found = running.places(cells, asked)
-    assert {number: exercise[0] for number, exercise in found.items()} == {0: "ex-count", 1: "ex-won"}
+    assert {number: e["id"] for number, e in found.items()} == {0: "ex-count", 1: "ex-won"}
+
+
+def test_the_stub_may_stand_in_a_cell_of_its_own(graded):
+    """As in chapter 6: the call of the check gives the name a value as well, and is not the answer."""
+    imports = IMPORTS.replace("03", "06")
+    stub = "def my_step(weight, momentum, gradient, rate, mu, decay):\n    "
+    right = (
+        stub
+        + "momentum = mu * momentum + gradient + decay * weight\n    return weight - rate * momentum, momentum"
+    )
+    call = "my_step = yours(check.step, my_step, check.reference_step)"
+    ids = grading.catalogue()["ex-06-step"]
+    name = {"name": "anna-06_training"}
+    for cell, says in (
+        (right, True), (stub + "...", "not filled in yet"), (stub + "return 1 / 0", "ZeroDivisionError"),
+        ("1 / 0\n" + right, "the cell raised ZeroDivisionError"), ("my_step = 3\n" + stub, "the cell raised"),
+    ):  # fmt: skip
+        found, _ = graded([imports, (ids.stub, cell), (ids.cell, call)], **name)
+        passed, sentence = found["ex-06-step"]
+        assert passed is says or says in sentence, found
+
+
+def test_what_is_missing_counts(tmp_path):
+    """Who takes an exercise out of the notebook has its points against them."""
+    out = tmp_path / "grades.csv"
+    path = tmp_path / "anna-03_prototypes.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(IMPORTS), new_code_cell(HALVE)]), path)
+    assert grading.main(["grade", str(path), "--out", str(out)]) == 0
+    with open(out, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["points"], row["of"], row["ex-03-pool"]) == ("1.0", "10.0", "0.0")
 
 
 def test_the_checks_call_may_be_gone(graded, tmp_path):

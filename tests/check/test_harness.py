@@ -190,3 +190,16 @@ def test_an_answer_that_writes_into_its_inputs(capsys, given):
     assert mine(given) == 1 and harness.untouched(given, before) and harness.WRITES in capsys.readouterr().out
     assert implementation(lambda x: 1, lambda x: 1, lambda: (given,), "right") is True
     assert harness.WRITES not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "answer, says", [(None, "not filled in yet"), (3, "no: count"), ("x", "a number is wanted")]
+)
+def test_a_check_raises_where_a_grader_wants_it(answer, says, monkeypatch, capsys):
+    assert not number(answer, 4, 0, "yes", "no: count")
+    capsys.readouterr()
+    monkeypatch.setenv("PANET_CHECK", "raise")
+    with pytest.raises(AssertionError, match=says):
+        number(answer, 4, 0, "yes", "no: count")
+    assert capsys.readouterr().out == ""
+    assert number(4, 4, 0, "yes", "no: count") is True and capsys.readouterr().out == "✓ yes\n"

@@ -57,6 +57,7 @@ episode = EpisodeSampler(data, data.fold(0), seed=9).episode(0)
 WIDGETS = {
     "AlignmentSteps": "AlignmentSteps(episode, model)",
     "AnnotationLadder": "AnnotationLadder(episode, model)",
+    "Convolutions": "Convolutions()",
     "DistanceAndTemperature": "DistanceAndTemperature(episode, model)",
     "EmbeddingSpace": "EmbeddingSpace(episode, {'PANet': model})",
     "EpisodeBrowser": "EpisodeBrowser(data)",

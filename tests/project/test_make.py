@@ -107,6 +107,15 @@ def test_made_anew_where_versions_change_or_the_checkout_moves(checkout, tmp_pat
     assert there.make("environment").returncode == 0 and there.installs() == 3
 
 
+def test_a_course_of_ones_own(checkout, tmp_path):
+    done = checkout().make(
+        "course", "EXERCISES=ex-03-pool:3 ex-03-halve", "OUT=a b", REPOSITORY="https://a.b/c"
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = "book/course.py a b --exercises ex-03-pool:3 ex-03-halve --repository https://a.b/c\n"
+    assert wanted in (tmp_path / "log").read_text()
+
+
 def test_the_shells_own_variable_is_not_meant(checkout, tmp_path):
     """VENV is a name that many shells carry: what it names is neither filled nor deleted."""
     there, other = checkout(), tmp_path / "somewhere"
