@@ -1,7 +1,8 @@
 """How long does it take to segment photographs of one's own? `panet_lite segment`, from its start to the last file.
 
 Pictures of Tabletop-5i, enlarged to a camera's size, stand for the photographs: one is marked, then one is
-searched, then several. Beside it the least that it can take: reading the same files and writing as many, by Pillow alone.
+searched, then several. Beside it the least that it can take: reading the same files and writing files of the same sizes, by
+Pillow alone.
 """
 
 import argparse
@@ -26,8 +27,9 @@ from PIL import Image
 *pictures, out = sys.argv[1:]
 for number, path in enumerate(pictures):
     picture = Image.open(path).convert("RGB")
-    picture.save(f"{out}/{number}.jpg")
-    picture.convert("L").save(f"{out}/{number}.png")
+    Image.new("P", picture.size).save(f"{out}/{number}.png", compress_level=1)
+    picture.thumbnail((1600, 1600))
+    picture.save(f"{out}/{number}.jpg", quality=90)
 """
 
 

@@ -86,11 +86,21 @@ def test_the_page_says_what_was_measured(presence):
     results = json.loads(presence.RESULTS.read_text())["results"]
     page = " ".join((presence.DATA.parent / "book" / "your_pictures.md").read_text(encoding="utf-8").split())
 
-    def right(pictures, shots):
-        wanted = {"pictures": pictures, "variant": "init", "shots": shots}
-        return [100 * e["right"] for e in results if all(e[k] == v for k, v in wanted.items())]
+    def said(ends, number):
+        return f"{100 * number:.0f} ({100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
 
-    one, five = (" and ".join(f"{x:.0f}" for x in right("photographs", s)) for s in (1, 5))
-    rendered = " and ".join(f"{np.mean(right('tabletop', s)):.0f}" for s in (1, 5))
-    assert f"in {one} of 100 pairs after one reference, and in {five} after five" in page
-    assert f"rendered pictures in {rendered} (" in page
+    rows = []
+    for pictures, fold in (("photographs", 1), ("photographs", 2), ("tabletop", None)):
+        cells = []
+        for shots in (1, 5):
+            mine = [
+                e for e in results if (e["pictures"], e["variant"], e["shots"]) == (pictures, "init", shots)
+            ]
+            if fold:
+                (one,) = (e for e in mine if e["fold"] == fold)
+                cells.append(said(one["interval_95"], one["right"]) + ")")
+            else:
+                each = [e["right"] for e in mine]
+                cells.append(said((min(each), max(each)), np.mean(each)) + ", by fold)")
+        rows.append(" | ".join(cells))
+    assert [row for row in rows if f"| {row} |" not in page] == []
