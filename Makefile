@@ -9,7 +9,7 @@ PY = "$$VENV/bin/python"
 # What a chapter's outputs depend on besides its own cells.
 INPUTS := panet_lite data requirements.txt
 # What every page depends on besides its own text.
-LOOK := _config.yml book/offline.py book/_assets book/_toc.yml
+LOOK := _config.yml book/offline.py book/_assets book/_toc.yml LICENSE LICENSES.md
 # A digest of all files in these folders.
 SUM = sum() { find "$$@" -type f ! -path '*/__pycache__/*' ! -name '.*' | LC_ALL=C sort | xargs cksum | cksum; };
 # Tests run in as many processes as there are cores, four at most; each computes on one thread. Files are taken in the
