@@ -68,6 +68,15 @@ def shown(open_page, tmp_path):
     return show
 
 
+def spoil(widget, change, monkeypatch):
+    """The page gets the widget's state with `change`: {trait: value, or what is other in its scene}."""
+    scene, whole = widget.scene, type(widget).get_state
+    state = {k: scene | v if k == "scene" and v else v for k, v in change.items()}
+    monkeypatch.setattr(
+        type(widget), "get_state", lambda self, *args, **kwargs: whole(self, *args, **kwargs) | state
+    )
+
+
 def on_page(page, name):
     """A trait as the page has it; arrays as numpy arrays."""
     value = page.evaluate(f"""() => {{

@@ -96,7 +96,7 @@ def idle(answer: harness.Answer) -> bool | None:
     """Exercise 2: (operations, ms of arithmetic an episode, episodes, graph) -> ms an episode."""
     return harness.implementation(
         answer, milliseconds, draw_step, "right: the longer of asking and computing, shared by the episodes",
-        IDLE_MISTAKES, trials=40,
+        IDLE_MISTAKES, trials=80,
     )  # fmt: skip
 
 

@@ -186,9 +186,7 @@ def write(path: Path, results: Sequence[Graded], points: Mapping[str, float]) ->
         table.writerow(["student", *columns, "points", "of", "trouble"])
         for student, theirs in sorted(students.items()):
             found = {name: outcome for r in theirs for name, outcome in r.found.items()}
-            wanted = {
-                name for r in theirs for name in r.asked
-            }  # what a notebook lacks counts, with no points
+            wanted = {name for r in theirs for name in r.asked}  # what a notebook lacks gives no points
             earned = {c: points[c] * (found.get(c, [None])[0] is True) for c in columns if c in wanted}
             total, most = sum(earned.values()), sum(points[c] for c in earned)
             trouble = "; ".join(f"{r.path.name}: {r.trouble}" for r in theirs if r.trouble)
@@ -213,9 +211,7 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     one = commands.add_parser("grade", help="grade notebooks", description=__doc__, formatter_class=raw)
     add = one.add_argument
-    add(
-        "notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="NAME-CHAPTER.ipynb or NAME/CHAPTER.ipynb"
-    )
+    add("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="NAME-CHAPTER.ipynb, NAME/CHAPTER.ipynb")
     add("--out", type=Path, default=Path("grades.csv"), help="a row for each student (default: grades.csv)")
     add("--points", default="", metavar="FILE", help="lines `id,points`; what it leaves out counts nothing")
     add("--seconds", type=float, default=SECONDS, help=f"for a notebook (default: {SECONDS})")

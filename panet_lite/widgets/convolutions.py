@@ -15,20 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..backbones.vgg import VGG16
+from ..check.chapter02 import Layer
+from ..check.chapter02 import looks_at_reference as looks_at
 from ..figures import COLOURS
 from .base import Widget
 from .scenes import jpeg, packed
-
-Layer = Sequence[int]  # (kernel, stride, padding, dilation)
-
-
-def looks_at(index: int, layers: Sequence[Layer]) -> tuple[int, int]:
-    """First and last input position, along one axis, that output `index` of the layers depends on."""
-    first = last = index
-    for kernel, stride, padding, dilation in reversed(layers):
-        first = first * stride - padding
-        last = last * stride - padding + dilation * (kernel - 1)
-    return first, last
 
 
 def output_side(n: int, layer: Layer) -> int:

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from mounting import MODEL, line, on_page, page_of
+from mounting import MODEL, line, on_page, page_of, spoil
 from traitlets import TraitError
 
 from panet_lite import EpisodeSampler
@@ -231,12 +231,7 @@ def test_code_moves_the_page(shown, widget):
     ],
 )
 def test_malformed_state_gives_a_sentence(shown, widget, change, sentence, monkeypatch):
-    scene = widget.scene
-    state = {k: scene | v if k == "scene" and v else v for k, v in change.items()}
-    whole = type(widget).get_state
-    monkeypatch.setattr(
-        type(widget), "get_state", lambda self, *args, **kwargs: whole(self, *args, **kwargs) | state
-    )
+    spoil(widget, change, monkeypatch)
     page = shown()
     assert sentence in page.get_by_role("alert").inner_text()
     assert page.troubles == []
